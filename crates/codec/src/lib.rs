@@ -1,0 +1,1 @@
+//! Wire-side audio formats and their encoders.

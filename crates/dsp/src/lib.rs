@@ -1,0 +1,1 @@
+//! Sample conversion, channel mapping, mixing, ramps, limiting, metering and resampling.

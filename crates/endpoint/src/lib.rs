@@ -1,0 +1,1 @@
+//! The AudioEndpoint contract in safe Rust: control half, real-time half, positions, errors.

@@ -1,0 +1,1 @@
+//! Registry, sessions, devices, streams, connections and their statistics.

@@ -1,0 +1,1 @@
+//! The only crate that does I/O: threads, sockets, files, the real clock.

@@ -1,0 +1,1 @@
+//! Endpoints over a wire: pacing, latency, format choice; no I/O.

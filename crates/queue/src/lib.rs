@@ -1,0 +1,1 @@
+//! Bounded lock-free queues and snapshots between control and real-time side.

@@ -1,0 +1,1 @@
+//! RDP audio, server side: state machines without I/O.

@@ -1,0 +1,1 @@
+//! Virtual clock, probe endpoints and faulty endpoints.
