@@ -13,7 +13,7 @@
 //! neither allocates, nor locks, nor blocks.
 //!
 //! Requirements are numbered as in the contract (R1, E2, T5, ...): [`Requirement`] lists them, errors and faults carry
-//! them, tests name them. `docs/contract-map.md` says which item here stands for which part of Microsoft's reference.
+//! them, tests name them. `docs/contract-map.md` (in the repository) says which item here stands for which part of Microsoft's reference.
 //!
 //! The engine reaches a real-time half through a [`RenderPort`] or [`CapturePort`] alone. They make acquire and
 //! release a scope that cannot be left unpaired (T9), hold every answer of the endpoint against the contract, and

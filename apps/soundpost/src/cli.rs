@@ -1,0 +1,173 @@
+//! The command line: every flag, its environment variable and its help, in one place. The man page and the shell
+//! completions are made from it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use serde::Deserialize;
+
+/// The audio engine for remote desktops.
+///
+/// Applications play into Soundpost; whoever connects with a remote-desktop client hears them.
+#[derive(Debug, Parser)]
+#[command(name = "soundpost", version, max_term_width = 100, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the engine and let RDP clients listen
+    Serve(Box<ServeArgs>),
+    /// List the endpoints of a running `soundpost serve`: format, latency, state
+    Endpoints(EndpointsArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell to complete in
+        shell: clap_complete::Shell,
+    },
+    /// Print the man page (roff)
+    Man,
+}
+
+/// Flags of `soundpost endpoints`.
+#[derive(Debug, Args)]
+pub(crate) struct EndpointsArgs {
+    /// The state directory of the running daemon
+    #[arg(long, value_name = "DIR", env = "SOUNDPOST_STATE_DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Flags of `soundpost serve`. Each is also a key of the configuration file (named in its help) and an environment
+/// variable; flags go before variables, variables before the file.
+#[derive(Debug, Default, Args)]
+pub(crate) struct ServeArgs {
+    /// Configuration file (TOML) [default: soundpost/config.toml under $XDG_CONFIG_HOME or ~/.config, if it is there]
+    #[arg(long, value_name = "FILE", env = "SOUNDPOST_CONFIG", value_hint = ValueHint::FilePath)]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Where to listen for RDP clients; port 0 takes a free one [key: rdp.listen] [default: 0.0.0.0:3389]
+    #[arg(long, value_name = "ADDR:PORT", env = "SOUNDPOST_RDP")]
+    pub(crate) rdp: Option<SocketAddr>,
+
+    /// How clients may log in, a list of nla and tls [key: rdp.security] [default: nla,tls]
+    #[arg(long, value_name = "LIST", env = "SOUNDPOST_RDP_SECURITY", value_delimiter = ',')]
+    pub(crate) rdp_security: Option<Vec<SecurityArg>>,
+
+    /// The virtual channel that carries sound [key: rdp.channel] [default: auto]
+    #[arg(long, value_name = "KIND", env = "SOUNDPOST_RDP_CHANNEL")]
+    pub(crate) rdp_channel: Option<ChannelArg>,
+
+    /// Certificate chain (PEM) instead of the self-signed one [key: rdp.certificate]
+    #[arg(long, value_name = "FILE", env = "SOUNDPOST_RDP_CERTIFICATE", value_hint = ValueHint::FilePath)]
+    pub(crate) rdp_certificate: Option<PathBuf>,
+
+    /// The certificate's private key (PEM) [key: rdp.key]
+    #[arg(long, value_name = "FILE", env = "SOUNDPOST_RDP_KEY", value_hint = ValueHint::FilePath)]
+    pub(crate) rdp_key: Option<PathBuf>,
+
+    /// The user who may log in [key: user] [default: the name of who started it]
+    #[arg(long, value_name = "NAME", env = "SOUNDPOST_USER")]
+    pub(crate) user: Option<String>,
+
+    /// File whose first line is that user's password [key: password_file] [default: a new one is made and printed]
+    #[arg(long, value_name = "FILE", env = "SOUNDPOST_PASSWORD_FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) password_file: Option<PathBuf>,
+
+    /// A further user with a session of their own, as NAME=PASSWORD_FILE; may be repeated [key: users]
+    #[arg(long = "add-user", value_name = "NAME=FILE", env = "SOUNDPOST_ADD_USER", value_delimiter = ',')]
+    pub(crate) add_user: Vec<String>,
+
+    /// Play this file to the listeners: WAV, FLAC, Ogg Vorbis, MP3, AAC in MP4 [key: play.file]
+    #[arg(long, value_name = "FILE", env = "SOUNDPOST_PLAY", value_hint = ValueHint::FilePath)]
+    pub(crate) play: Option<PathBuf>,
+
+    /// Play the file once and end, instead of looping it [key: play.once]
+    #[arg(long, env = "SOUNDPOST_ONCE", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) once: Option<bool>,
+
+    /// Write what the session plays to this WAV file [key: render.file]
+    #[arg(long, value_name = "FILE.wav", env = "SOUNDPOST_RENDER", value_hint = ValueHint::FilePath)]
+    pub(crate) render: Option<PathBuf>,
+
+    /// Sample format of that file [key: render.format] [default: s16]
+    #[arg(long, value_name = "FORMAT", env = "SOUNDPOST_RENDER_FORMAT")]
+    pub(crate) render_format: Option<RenderFormatArg>,
+
+    /// Rate at which a session mixes, in hertz, 8000 to 192000 [key: audio.rate] [default: 48000]
+    #[arg(long, value_name = "HZ", env = "SOUNDPOST_RATE")]
+    pub(crate) rate: Option<u32>,
+
+    /// Period of a processing pass in milliseconds: 2.5, 5, 10 or 20 [key: audio.period] [default: 10]
+    #[arg(long, value_name = "MS", env = "SOUNDPOST_PERIOD")]
+    pub(crate) period: Option<f64>,
+
+    /// Sound kept ahead at the listener, in periods, 1 to 50: more survives a busier machine, and adds as much delay
+    /// [key: audio.lead] [default: 2]
+    #[arg(long, value_name = "PERIODS", env = "SOUNDPOST_LEAD")]
+    pub(crate) lead: Option<u32>,
+
+    /// Where the certificate and the control socket are kept [key: state_dir] [default: soundpost under
+    /// $XDG_STATE_HOME or ~/.local/state]
+    #[arg(long, value_name = "DIR", env = "SOUNDPOST_STATE_DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) state_dir: Option<PathBuf>,
+
+    /// What to log: error, warn, info, debug, trace, or a filter such as soundpost_host=debug [key: log.level]
+    /// [default: info]
+    #[arg(long, value_name = "LEVEL", env = "SOUNDPOST_LOG")]
+    pub(crate) log: Option<String>,
+
+    /// How to log [key: log.format] [default: text]
+    #[arg(long, value_name = "FORMAT", env = "SOUNDPOST_LOG_FORMAT")]
+    pub(crate) log_format: Option<LogFormatArg>,
+}
+
+/// A way to log in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SecurityArg {
+    /// Network level authentication: the password is checked before anything else
+    Nla,
+    /// TLS alone: the client sends the password once the connection is encrypted
+    Tls,
+}
+
+/// Which virtual channel carries sound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ChannelArg {
+    /// The dynamic one where the client has it, else the static one
+    Auto,
+    /// RDPSND, for old and mobile clients
+    Static,
+    /// AUDIO_PLAYBACK_DVC
+    Dynamic,
+}
+
+/// Sample format of a rendered file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum RenderFormatArg {
+    /// 16-bit integers
+    S16,
+    /// 24-bit integers
+    S24,
+    /// 32-bit float
+    F32,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormatArg {
+    /// Lines for people
+    Text,
+    /// One JSON object a line
+    Json,
+}

@@ -1,0 +1,384 @@
+//! Settings: what the configuration file says, what environment and flags put over it, and the defaults below both.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use soundpost_core::{Hns, SampleRate};
+use thiserror::Error;
+
+use crate::cli::{ChannelArg, LogFormatArg, RenderFormatArg, SecurityArg, ServeArgs};
+
+/// Everything that `serve` needs to know, complete and checked.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Settings {
+    pub(crate) listen: SocketAddr,
+    pub(crate) security: Vec<SecurityArg>,
+    pub(crate) channel: ChannelArg,
+    /// Certificate and key, where the user gave their own.
+    pub(crate) certificate: Option<(PathBuf, PathBuf)>,
+    pub(crate) users: Vec<User>,
+    pub(crate) play: Option<PathBuf>,
+    pub(crate) once: bool,
+    pub(crate) render: Option<(PathBuf, RenderFormatArg)>,
+    pub(crate) rate: SampleRate,
+    pub(crate) period: Hns,
+    pub(crate) lead: u32,
+    pub(crate) state_dir: PathBuf,
+    pub(crate) log: String,
+    pub(crate) log_format: LogFormatArg,
+}
+
+/// Someone who may log in, and thereby the session that they get.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct User {
+    pub(crate) name: String,
+    /// `None`: a password is made at start and printed.
+    pub(crate) password_file: Option<PathBuf>,
+}
+
+/// Settings that cannot be used. Shown as one line; exit status 2.
+#[derive(Debug, Error)]
+pub(crate) enum ConfigError {
+    #[error("cannot read the configuration {path}: {error}")]
+    Read { path: PathBuf, error: std::io::Error },
+    #[error("{path}: {message}")]
+    Syntax { path: PathBuf, message: String },
+    #[error("{path}: unknown key `{key}`{}", nearest.map(|known| format!(": did you mean `{known}`?")).unwrap_or_default())]
+    UnknownKey { path: PathBuf, key: String, nearest: Option<&'static str> },
+    #[error("{name} cannot be {value}: {remedy}")]
+    Value { name: &'static str, value: String, remedy: &'static str },
+    #[error("no home directory is known: say where to keep certificate and control socket with --state-dir DIR")]
+    NoStateDir,
+}
+
+/// The configuration file as it is written. Every key has a flag in [`ServeArgs`].
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct File {
+    user: Option<String>,
+    password_file: Option<PathBuf>,
+    users: Vec<FileUser>,
+    state_dir: Option<PathBuf>,
+    rdp: FileRdp,
+    play: FilePlay,
+    render: FileRender,
+    audio: FileAudio,
+    log: FileLog,
+}
+
+#[derive(Debug, Deserialize)]
+struct FileUser {
+    name: String,
+    password_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct FileRdp {
+    listen: Option<SocketAddr>,
+    security: Option<Vec<SecurityArg>>,
+    channel: Option<ChannelArg>,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct FilePlay {
+    file: Option<PathBuf>,
+    once: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct FileRender {
+    file: Option<PathBuf>,
+    format: Option<RenderFormatArg>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct FileAudio {
+    rate: Option<u32>,
+    period: Option<f64>,
+    lead: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct FileLog {
+    level: Option<String>,
+    format: Option<LogFormatArg>,
+}
+
+/// Every key of the file, by its dotted name; a table's own name stands before its keys.
+const KEYS: &[&str] = &[
+    "user",
+    "password_file",
+    "users",
+    "users.name",
+    "users.password_file",
+    "state_dir",
+    "rdp",
+    "rdp.listen",
+    "rdp.security",
+    "rdp.channel",
+    "rdp.certificate",
+    "rdp.key",
+    "play",
+    "play.file",
+    "play.once",
+    "render",
+    "render.file",
+    "render.format",
+    "audio",
+    "audio.rate",
+    "audio.period",
+    "audio.lead",
+    "log",
+    "log.level",
+    "log.format",
+];
+
+impl Settings {
+    /// Flags over environment (clap has merged those two) over the file over the defaults.
+    pub(crate) fn resolve(args: ServeArgs) -> Result<Self, ConfigError> {
+        let file = match args.config.clone().or_else(default_config) {
+            Some(path) => File::read(&path)?,
+            None => File::default(),
+        };
+        let certificate = match (args.rdp_certificate.or(file.rdp.certificate), args.rdp_key.or(file.rdp.key)) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            (Some(path), None) => return Err(half_a_pair("rdp-certificate", &path, "give its private key with --rdp-key")),
+            (None, Some(path)) => return Err(half_a_pair("rdp-key", &path, "give its certificate with --rdp-certificate")),
+        };
+        let security = args.rdp_security.or(file.rdp.security).unwrap_or_else(|| vec![SecurityArg::Nla, SecurityArg::Tls]);
+        if security.is_empty() {
+            return Err(ConfigError::Value { name: "rdp-security", value: "empty".into(), remedy: "use nla, tls or nla,tls" });
+        }
+        let render_format = args.render_format.or(file.render.format).unwrap_or(RenderFormatArg::S16);
+        Ok(Self {
+            listen: args.rdp.or(file.rdp.listen).unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, 3389).into()),
+            security,
+            channel: args.rdp_channel.or(file.rdp.channel).unwrap_or(ChannelArg::Auto),
+            certificate,
+            users: users(args.user.or(file.user), args.password_file.or(file.password_file), &args.add_user, file.users)?,
+            play: args.play.or(file.play.file),
+            once: args.once.or(file.play.once).unwrap_or(false),
+            render: args.render.or(file.render.file).map(|path| (path, render_format)),
+            rate: rate(args.rate.or(file.audio.rate).unwrap_or(48_000))?,
+            period: period(args.period.or(file.audio.period).unwrap_or(10.0))?,
+            lead: lead(args.lead.or(file.audio.lead).unwrap_or(2))?,
+            state_dir: state_dir(args.state_dir.or(file.state_dir))?,
+            log: args.log.or(file.log.level).unwrap_or_else(|| "info".into()),
+            log_format: args.log_format.or(file.log.format).unwrap_or(LogFormatArg::Text),
+        })
+    }
+}
+
+impl File {
+    fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Read { path: path.into(), error })?;
+        Self::parse(path, &text)
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let syntax = |error: toml::de::Error| ConfigError::Syntax { path: path.into(), message: one_line(&error) };
+        let table: toml::Table = text.parse().map_err(syntax)?;
+        if let Some(key) = unknown_key("", &table) {
+            let nearest = nearest_key(&key);
+            return Err(ConfigError::UnknownKey { path: path.into(), key, nearest });
+        }
+        // From the text and not from the table, so that a wrong value is reported with its line.
+        toml::from_str(text).map_err(syntax)
+    }
+}
+
+/// A TOML error with its excerpt is several lines; the first says where, the last what.
+fn one_line(error: &toml::de::Error) -> String {
+    let text = error.to_string();
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+    let first = lines.next().unwrap_or_default().to_owned();
+    match lines.next_back() {
+        Some(last) => format!("{first}: {last}"),
+        None => first,
+    }
+}
+
+fn unknown_key(prefix: &str, table: &toml::Table) -> Option<String> {
+    for (name, value) in table {
+        let key = format!("{prefix}{name}");
+        if !KEYS.contains(&key.as_str()) {
+            return Some(key);
+        }
+        let inner = format!("{key}.");
+        let found = match value {
+            toml::Value::Table(table) => unknown_key(&inner, table),
+            toml::Value::Array(items) => {
+                items.iter().filter_map(toml::Value::as_table).find_map(|table| unknown_key(&inner, table))
+            }
+            _ => None,
+        };
+        if found.is_some() {
+            return found;
+        }
+    }
+    None
+}
+
+/// The known key that a mistyped one most likely meant: the nearest by edits to the whole name, or, where somebody
+/// forgot the table, to its last part.
+fn nearest_key(key: &str) -> Option<&'static str> {
+    let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
+    let distance = |known: &str| {
+        strsim::damerau_levenshtein(known, key).min(strsim::damerau_levenshtein(&last(known), &last(key)) + 1)
+    };
+    KEYS.iter().copied().min_by_key(|known| distance(known)).filter(|known| distance(known) <= 1 + key.len() / 3)
+}
+
+fn users(
+    first: Option<String>,
+    password_file: Option<PathBuf>,
+    flags: &[String],
+    file: Vec<FileUser>,
+) -> Result<Vec<User>, ConfigError> {
+    let mut users = Vec::new();
+    if first.is_some() || password_file.is_some() || (flags.is_empty() && file.is_empty()) {
+        let name = first.or_else(|| std::env::var("USER").ok().filter(|name| !name.is_empty()));
+        users.push(User { name: name.unwrap_or_else(|| "soundpost".into()), password_file });
+    }
+    users.extend(file.into_iter().map(|FileUser { name, password_file }| User { name, password_file }));
+    for flag in flags {
+        let Some((name, path)) = flag.split_once('=') else {
+            return Err(ConfigError::Value { name: "add-user", value: flag.clone(), remedy: "write NAME=PASSWORD_FILE" });
+        };
+        users.push(User { name: name.into(), password_file: Some(path.into()) });
+    }
+    for (k, user) in users.iter().enumerate() {
+        if user.name.trim().is_empty() {
+            return Err(ConfigError::Value { name: "a user's name", value: "empty".into(), remedy: "give it a name" });
+        }
+        // RDP clients and Windows compare user names without regard to case; two that differ so are one to a person.
+        if users.iter().take(k).any(|other| other.name.eq_ignore_ascii_case(&user.name)) {
+            let remedy = "every user may be named once only";
+            return Err(ConfigError::Value { name: "user", value: format!("{} twice", user.name), remedy });
+        }
+    }
+    Ok(users)
+}
+
+fn half_a_pair(name: &'static str, path: &Path, remedy: &'static str) -> ConfigError {
+    ConfigError::Value { name, value: format!("{} alone", path.display()), remedy }
+}
+
+fn rate(hertz: u32) -> Result<SampleRate, ConfigError> {
+    SampleRate::new(hertz).map_err(|_| ConfigError::Value {
+        name: "rate",
+        value: hertz.to_string(),
+        remedy: "use 8000 to 192000 (hertz); 48000 suits most",
+    })
+}
+
+fn period(millis: f64) -> Result<Hns, ConfigError> {
+    const PERIODS: [(f64, i64); 4] = [(2.5, 25_000), (5.0, 50_000), (10.0, 100_000), (20.0, 200_000)];
+    let known = PERIODS.iter().find(|(known, _)| (known - millis).abs() < 1e-6);
+    known.map(|&(_, hns)| Hns::new(hns)).ok_or_else(|| ConfigError::Value {
+        name: "period",
+        value: format!("{millis} ms"),
+        remedy: "use 2.5, 5, 10 or 20 (milliseconds)",
+    })
+}
+
+fn lead(periods: u32) -> Result<u32, ConfigError> {
+    if (1..=50).contains(&periods) {
+        return Ok(periods);
+    }
+    Err(ConfigError::Value { name: "lead", value: periods.to_string(), remedy: "use 1 to 50 (periods)" })
+}
+
+/// The state directory: the one given, or the one that the XDG base directory specification names.
+pub(crate) fn state_dir(given: Option<PathBuf>) -> Result<PathBuf, ConfigError> {
+    given.or_else(|| xdg("XDG_STATE_HOME", ".local/state").map(|dir| dir.join("soundpost"))).ok_or(ConfigError::NoStateDir)
+}
+
+fn default_config() -> Option<PathBuf> {
+    xdg("XDG_CONFIG_HOME", ".config").map(|dir| dir.join("soundpost/config.toml")).filter(|path| path.exists())
+}
+
+fn xdg(variable: &str, below_home: &str) -> Option<PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute(variable).or_else(|| absolute("HOME").map(|home| home.join(below_home)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<File, ConfigError> {
+        File::parse(Path::new("config.toml"), text)
+    }
+
+    #[test]
+    fn unknown_keys_name_the_nearest_known_one() {
+        let told = |text: &str| parse(text).unwrap_err().to_string();
+        assert_eq!(told("usr = 'x'"), "config.toml: unknown key `usr`: did you mean `user`?");
+        assert_eq!(told("[rdp]\nlisen = '1'"), "config.toml: unknown key `rdp.lisen`: did you mean `rdp.listen`?");
+        assert_eq!(told("listen = '1'"), "config.toml: unknown key `listen`: did you mean `rdp.listen`?");
+        assert_eq!(told("[[users]]\nnane = 'a'"), "config.toml: unknown key `users.nane`: did you mean `users.name`?");
+        assert_eq!(told("qqqqqqqq = 1"), "config.toml: unknown key `qqqqqqqq`");
+    }
+
+    #[test]
+    fn wrong_values_are_reported_with_their_line() {
+        let told = parse("[audio]\nrate = 'fast'").unwrap_err().to_string();
+        assert!(told.contains("line 2") && told.contains("rate") || told.contains("expected u32"), "{told}");
+        assert!(!told.contains('\n'));
+    }
+
+    #[test]
+    fn every_key_of_the_list_is_read() {
+        let all = "user='a'\npassword_file='p'\nstate_dir='s'\n[[users]]\nname='b'\npassword_file='q'\n\
+            [rdp]\nlisten='127.0.0.1:1'\nsecurity=['tls']\nchannel='static'\ncertificate='c'\nkey='k'\n\
+            [play]\nfile='f'\nonce=true\n[render]\nfile='r'\nformat='f32'\n[audio]\nrate=44100\nperiod=2.5\nlead=3\n\
+            [log]\nlevel='debug'\nformat='json'\n";
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("all.toml");
+        std::fs::write(&path, all).unwrap();
+        let settings = Settings::resolve(ServeArgs { config: Some(path), ..ServeArgs::default() }).unwrap();
+        let expected = Settings {
+            listen: "127.0.0.1:1".parse().unwrap(),
+            security: vec![SecurityArg::Tls],
+            channel: ChannelArg::Static,
+            certificate: Some(("c".into(), "k".into())),
+            users: vec![
+                User { name: "a".into(), password_file: Some("p".into()) },
+                User { name: "b".into(), password_file: Some("q".into()) },
+            ],
+            play: Some("f".into()),
+            once: true,
+            render: Some(("r".into(), RenderFormatArg::F32)),
+            rate: SampleRate::HZ_44100,
+            period: Hns::new(25_000),
+            lead: 3,
+            state_dir: "s".into(),
+            log: "debug".into(),
+            log_format: LogFormatArg::Json,
+        };
+        assert_eq!(settings, expected);
+    }
+
+    #[test]
+    fn values_that_cannot_be_are_refused_with_a_remedy() {
+        let refused = |args: ServeArgs| Settings::resolve(args).unwrap_err().to_string();
+        let args = || ServeArgs { state_dir: Some("s".into()), ..ServeArgs::default() };
+        assert!(refused(ServeArgs { period: Some(7.0), ..args() }).contains("2.5, 5, 10 or 20"));
+        assert!(refused(ServeArgs { rate: Some(1), ..args() }).contains("8000 to 192000"));
+        assert!(refused(ServeArgs { lead: Some(0), ..args() }).contains("1 to 50"));
+        assert!(refused(ServeArgs { rdp_key: Some("k".into()), ..args() }).contains("--rdp-certificate"));
+        assert!(refused(ServeArgs { add_user: vec!["alice".into()], ..args() }).contains("NAME=PASSWORD_FILE"));
+        let twice = ServeArgs { user: Some("Alice".into()), add_user: vec!["alice=p".into()], ..args() };
+        assert!(refused(twice).contains("once only"));
+    }
+}
