@@ -1,1 +1,28 @@
 //! Wire-side audio formats and their encoders.
+//!
+//! [`WaveFormat`] is a format as it stands on the wire (WAVEFORMATEX, MS-RDPEA's AUDIO_FORMAT): parsed from untrusted
+//! bytes, checked once, and kept in private fields. [`WireEncoder`] is what every encoder offers: frames in the device's
+//! format in, wire bytes out, with its frame size and delay stated. [`PcmEncoder`] is the one for PCM.
+//!
+//! Encoders allocate when they are made and never while they encode, so that `encode` may be called from a real-time
+//! thread.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::as_conversions,
+        clippy::cast_possible_truncation,
+        clippy::cast_lossless,
+        clippy::cast_precision_loss,
+        reason = "test arithmetic"
+    )
+)]
+
+mod encoder;
+mod pcm;
+mod wave_format;
+
+pub use encoder::{EncodeError, Encoded, UnsupportedEncoding, WireEncoder};
+pub use pcm::PcmEncoder;
+pub use wave_format::{FormatTag, MAX_EXTRA, ParseError, WaveFormat};
