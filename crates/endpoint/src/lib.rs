@@ -30,6 +30,7 @@ mod port;
 mod position;
 mod realtime;
 mod requirement;
+pub mod stock;
 
 pub use control::{AudioEndpoint, ControlHalf, DeviceEndpoint, EndpointControl, Event};
 pub use error::{EndpointError, Fault};
