@@ -1,0 +1,5 @@
+//! wip
+mod accounts;
+mod admission;
+mod certificate;
+mod throttle;
