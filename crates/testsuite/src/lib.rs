@@ -1,1 +1,8 @@
-//! One integration-test binary over the public interfaces.
+//! What the integration tests and the fuzz targets share: the oracles, and a scripted client.
+//!
+//! A module that needs more than the core crates stands behind the feature `client`, which is on by default; the build
+//! for fuzzing turns it off.
+
+#![forbid(unsafe_code)]
+
+pub mod oracles;

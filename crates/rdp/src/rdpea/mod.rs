@@ -12,65 +12,35 @@
 //! [`Mux::send_audio`](crate::mux::Mux::send_audio) takes it. For the run loop see the [crate documentation](crate).
 
 mod choice;
+mod events;
 mod faults;
 mod formats;
 mod ledger;
 mod pdu;
 #[cfg(test)]
 mod tests;
+mod timers;
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::time::Duration;
 
 use soundpost_core::{Instant, SampleRate};
 
 pub use self::choice::{ChoiceInput, ClientFamily, QUIRKS, Quirks, resolve};
+pub use self::events::{Event, FormatRejected, RdpeaOutput, Ready, SendError};
 pub use self::faults::{RdpeaCounters, RdpeaFault};
 pub use self::formats::{AudioFormat, FormatTag, InvalidOffer, MAX_OFFER, NegotiatedFormat, Offer};
 pub use self::ledger::Confirmation;
 use self::ledger::Ledger;
-pub use self::pdu::QualityMode;
 use self::pdu::{ClientFormats, ClientPdu, WaveHead};
+pub use self::pdu::{QualityMode, Version, Volume};
+use self::timers::{Timer, Timers};
 
 /// The most formats that are read from a client's list.
 pub const MAX_CLIENT_FORMATS: usize = 128;
 
 /// Trainings under way at once; an older one is forgotten.
 const MAX_TRAININGS: usize = 4;
-
-/// A version of the protocol (MS-RDPEA 2.2.2.1, behaviour note 3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Version(u16);
-
-impl Version {
-    /// Windows 7: has the Quality Mode PDU.
-    pub const V6: Self = Self(6);
-    /// Windows 8: has Wave2. The version of this server.
-    pub const V8: Self = Self(8);
-
-    /// The number on the wire.
-    #[must_use]
-    pub const fn get(self) -> u16 {
-        self.0
-    }
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "version {}", self.0)
-    }
-}
-
-/// A loudness that the client is to apply: 0 is silence, 0xFFFF is full. The scale is logarithmic: equal steps sound
-/// equally large (MS-RDPEA 2.2.4.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Volume {
-    /// The left channel.
-    pub left: u16,
-    /// The right channel.
-    pub right: u16,
-}
 
 /// Which PDUs carry the sound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -118,100 +88,6 @@ impl Default for RdpeaConfig {
     }
 }
 
-/// What the caller has to act on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RdpeaOutput {
-    /// Send this as one message on the audio channel.
-    Send(Vec<u8>),
-    /// This happened.
-    Event(Event),
-}
-
-/// What happened on the audio channel.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// Waves may be sent from now on.
-    Ready(Ready),
-    /// There will be no sound: no format of the client's can be used.
-    FormatRejected(FormatRejected),
-    /// The client did not answer with its formats. There will be no sound.
-    NegotiationTimedOut,
-    /// A wave was confirmed.
-    Confirmed(Confirmation),
-    /// A training beyond the first was confirmed: the round trip it took.
-    RoundTrip(Duration),
-    /// The client changed its quality mode after `Ready`.
-    QualityMode(QualityMode),
-}
-
-/// What client and server agreed on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ready {
-    /// The format of the waves.
-    pub format: NegotiatedFormat,
-    /// The lower one of both sides' versions.
-    pub version: Version,
-    /// Whether waves travel as Wave2.
-    pub wave2: bool,
-    /// The client's wish; dynamic where it said none.
-    pub quality: QualityMode,
-    /// The round trip of the first training; none where it was not confirmed in time.
-    pub round_trip: Option<Duration>,
-    /// The client's volume at the start, where it can change it.
-    pub volume: Option<Volume>,
-}
-
-/// Why no format of the client's can be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FormatRejected {
-    /// The client did not set TSSNDCAPS_ALIVE: it does not want audio data (MS-RDPEA 2.2.2.2).
-    pub not_alive: bool,
-    /// The client's whole list, described.
-    pub client_formats: Vec<String>,
-}
-
-impl fmt::Display for FormatRejected {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.not_alive {
-            return f.write_str("the client says that it does not take audio data (TSSNDCAPS_ALIVE is not set)");
-        }
-        f.write_str("no audio format in common: the client lists ")?;
-        if self.client_formats.is_empty() {
-            return f.write_str("none");
-        }
-        f.write_str(&self.client_formats.join("; "))
-    }
-}
-
-/// Why a wave, a volume or a training could not be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SendError {
-    /// Nothing is agreed on yet, or never will be.
-    #[error("the audio channel is not ready: wait for Ready")]
-    NotReady,
-    /// The client did not set TSSNDCAPS_VOLUME.
-    #[error("the client cannot change its volume")]
-    NoVolume,
-    /// Not a whole number of the format's blocks, or none at all.
-    #[error("a wave of {bytes} bytes is not one or more whole blocks of {block} bytes")]
-    NotWholeBlocks {
-        /// Bytes of audio.
-        bytes: usize,
-        /// The format's block size.
-        block: usize,
-    },
-    /// Too little or too much for one PDU.
-    #[error("a wave of {bytes} bytes does not fit its PDU: use {min} to {max} bytes")]
-    Size {
-        /// Bytes of audio.
-        bytes: usize,
-        /// The fewest.
-        min: usize,
-        /// The most.
-        max: usize,
-    },
-}
-
 /// The audio output channel of one client.
 #[derive(Debug)]
 pub struct Rdpea {
@@ -235,17 +111,6 @@ enum Phase {
     Preparing,
     Ready,
     Ended,
-}
-
-/// What is waited for, and until when: one place for each [`Timer`].
-#[derive(Debug, Default)]
-struct Timers([Option<Instant>; Timer::ALL.len()]);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Timer {
-    Formats,
-    Quality,
-    Training,
 }
 
 /// What is known of the client; empty until its list has come.
@@ -623,37 +488,6 @@ struct WaveLimits {
     wave2: bool,
     min: usize,
     max: usize,
-}
-
-impl Timer {
-    const ALL: [Self; 3] = [Self::Formats, Self::Quality, Self::Training];
-}
-
-impl Timers {
-    fn set(&mut self, timer: Timer, at: Instant) {
-        *self.slot(timer) = Some(at);
-    }
-
-    fn clear(&mut self, timer: Timer) {
-        *self.slot(timer) = None;
-    }
-
-    fn take_expired(&mut self, timer: Timer, now: Instant) -> bool {
-        self.slot(timer).take_if(|at| *at <= now).is_some()
-    }
-
-    fn next(&self) -> Option<Instant> {
-        self.0.iter().flatten().min().copied()
-    }
-
-    fn slot(&mut self, timer: Timer) -> &mut Option<Instant> {
-        let [formats, quality, training] = &mut self.0;
-        match timer {
-            Timer::Formats => formats,
-            Timer::Quality => quality,
-            Timer::Training => training,
-        }
-    }
 }
 
 /// Milliseconds, the lower 16 bits: wTimeStamp.

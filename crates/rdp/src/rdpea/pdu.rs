@@ -6,12 +6,14 @@
 //!
 //! BodySize of a client's PDU is not relied on: every field is checked against the bytes that are there.
 
+use std::fmt;
+
 use ironrdp_core::{Decode as _, ReadCursor};
 use ironrdp_rdpsnd::pdu::AudioFormat;
 
+use super::MAX_CLIENT_FORMATS;
 use super::faults::RdpeaFault;
 use super::formats::Offer;
-use super::{MAX_CLIENT_FORMATS, Version, Volume};
 
 const SNDC_CLOSE: u8 = 0x01;
 const SNDC_WAVE: u8 = 0x02;
@@ -30,6 +32,39 @@ pub(super) const MAX_WAVE: u16 = u16::MAX - 8;
 pub(super) const MIN_WAVE: usize = 4;
 /// The most audio bytes of a Wave2: BodySize is 12 more.
 pub(super) const MAX_WAVE2: u16 = u16::MAX - 12;
+
+/// A version of the protocol (MS-RDPEA 2.2.2.1, behaviour note 3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version(pub(super) u16);
+
+impl Version {
+    /// Windows 7: has the Quality Mode PDU.
+    pub const V6: Self = Self(6);
+    /// Windows 8: has Wave2. The version of this server.
+    pub const V8: Self = Self(8);
+
+    /// The number on the wire.
+    #[must_use]
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "version {}", self.0)
+    }
+}
+
+/// A loudness that the client is to apply: 0 is silence, 0xFFFF is full. The scale is logarithmic: equal steps sound
+/// equally large (MS-RDPEA 2.2.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Volume {
+    /// The left channel.
+    pub left: u16,
+    /// The right channel.
+    pub right: u16,
+}
 
 /// How the client wants quality weighed against bandwidth (MS-RDPEA 2.2.2.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

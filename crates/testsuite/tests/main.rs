@@ -1,0 +1,3 @@
+//! One binary for all integration tests, so that the libraries are linked once.
+
+mod fuzz_regression;
