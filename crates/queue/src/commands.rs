@@ -1,80 +1,191 @@
-//! Commands to the real-time side, and what it is done with back again.
+//! Commands to the real-time side, and what it gives back.
+//!
+//! The real-time side must not free memory. Whatever it lets go of (a stream that ended, the settings that new ones
+//! replaced) travels back through a second queue and is dropped by the control side.
+//!
+//! States, from either half:
+//! - *full*: [`CommandSender::send`] hands the command back. Space appears when the other side receives.
+//! - *empty*: [`CommandReceiver::receive`] and [`CommandSender::collect`] return none.
+//! - *peer gone*: the other half was dropped. What it sent before can still be taken; what is sent to it is handed back.
+//!
+//! One retirement per command is certain to find room: a command is only handed out while there is room for what it
+//! may replace.
+
+use core::fmt;
 
 use rtrb::{Consumer, Producer, PushError, RingBuffer};
 
-/// A bounded queue of commands `C` to a real-time thread, and a second one on which it gives back what it no longer
-/// needs (`R`), so that nothing is ever freed there. One thread on each side; neither waits.
+/// A queue for `capacity` commands of type `C`, with a way back for as many retired values of type `R`.
+///
+/// A capacity of 0 counts as 1.
 #[must_use]
-pub fn command_queue<C, R>(capacity: usize) -> (CommandSender<C, R>, CommandReceiver<C, R>) {
-    let (commands, incoming) = RingBuffer::new(capacity);
-    let (outgoing, retired) = RingBuffer::new(capacity);
-    (CommandSender { commands, retired }, CommandReceiver { incoming, outgoing })
+pub fn channel<C, R>(capacity: usize) -> (CommandSender<C, R>, CommandReceiver<C, R>) {
+    let (commands_in, commands_out) = RingBuffer::new(capacity.max(1));
+    let (retired_in, retired_out) = RingBuffer::new(capacity.max(1));
+    (
+        CommandSender { commands: commands_in, retired: retired_out },
+        CommandReceiver { commands: commands_out, retired: retired_in },
+    )
 }
 
-/// The control side's half of a [`command_queue`].
-#[derive(Debug)]
+/// The control side's half.
 pub struct CommandSender<C, R> {
     commands: Producer<C>,
     retired: Consumer<R>,
 }
 
-/// The real-time side's half of a [`command_queue`].
-#[derive(Debug)]
-pub struct CommandReceiver<C, R> {
-    incoming: Consumer<C>,
-    outgoing: Producer<R>,
+/// A command that was not sent, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendError<C> {
+    /// The queue is full: the real-time side has not come round yet, or waits for [`CommandSender::collect`].
+    Full(C),
+    /// The real-time side is gone; nobody will ever receive.
+    PeerGone(C),
 }
 
 impl<C, R> CommandSender<C, R> {
-    /// Queues a command.
+    /// Sends a command.
     ///
     /// # Errors
-    /// The command itself, where the queue is full: the real-time side has not taken any for long.
-    pub fn send(&mut self, command: C) -> Result<(), C> {
-        self.commands.push(command).map_err(|PushError::Full(command)| command)
+    /// [`SendError`] hands the command back.
+    pub fn send(&mut self, command: C) -> Result<(), SendError<C>> {
+        if self.commands.is_abandoned() {
+            return Err(SendError::PeerGone(command));
+        }
+        self.commands.push(command).map_err(|PushError::Full(command)| SendError::Full(command))
     }
 
-    /// Commands that fit now.
-    #[must_use]
-    pub fn space(&self) -> usize {
-        self.commands.slots()
-    }
-
-    /// The next thing that the real-time side gave back, to be dropped or used here.
-    pub fn poll_retired(&mut self) -> Option<R> {
+    /// The next value that the real-time side has let go of. To be called regularly, until none is left: while
+    /// the way back is full, no command is received.
+    pub fn collect(&mut self) -> Option<R> {
         self.retired.pop().ok()
     }
 
-    /// Whether the real-time side is gone for good.
+    /// Commands that can be sent for certain.
     #[must_use]
-    pub fn is_abandoned(&self) -> bool {
+    pub fn room(&self) -> usize {
+        self.commands.slots()
+    }
+
+    /// Whether the real-time side's half was dropped.
+    #[must_use]
+    pub fn is_peer_gone(&self) -> bool {
         self.commands.is_abandoned()
     }
 }
 
+/// The real-time side's half. All its methods may be called on the real-time thread, but it must not be dropped there.
+pub struct CommandReceiver<C, R> {
+    commands: Consumer<C>,
+    retired: Producer<R>,
+}
+
 impl<C, R> CommandReceiver<C, R> {
-    /// The next command. Real-time thread; wait-free.
-    pub fn poll(&mut self) -> Option<C> {
-        self.incoming.pop().ok()
+    /// The next command, in the order they were sent. None while there is no room for a retirement.
+    pub fn receive(&mut self) -> Option<C> {
+        if self.retired.is_full() { None } else { self.commands.pop().ok() }
     }
 
-    /// Gives something back. Real-time thread; wait-free.
+    /// Lets go of a value: the control side will drop it. Certain to succeed once after each [`Self::receive`] that
+    /// returned a command.
     ///
     /// # Errors
-    /// The thing itself, where the queue is full: keep it and try again in a later pass, do not drop it here.
-    pub fn retire(&mut self, thing: R) -> Result<(), R> {
-        self.outgoing.push(thing).map_err(|PushError::Full(thing)| thing)
+    /// The value, if the way back is full: keep it and try again in a later pass.
+    pub fn retire(&mut self, value: R) -> Result<(), R> {
+        self.retired.push(value).map_err(|PushError::Full(value)| value)
     }
 
-    /// Things that can be given back now.
+    /// Whether the control side's half was dropped. Values that are retired after that are kept until this half is
+    /// dropped.
     #[must_use]
-    pub fn retire_space(&self) -> usize {
-        self.outgoing.slots()
+    pub fn is_peer_gone(&self) -> bool {
+        self.commands.is_abandoned()
+    }
+}
+
+impl<C> fmt::Display for SendError<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full(_) => "the command queue is full: collect what was retired and send again after the next pass",
+            Self::PeerGone(_) => "the real-time side of the command queue is gone",
+        })
+    }
+}
+
+impl<C: fmt::Debug> core::error::Error for SendError<C> {}
+
+impl<C, R> fmt::Debug for CommandSender<C, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CommandSender").field("room", &self.room()).finish_non_exhaustive()
+    }
+}
+
+impl<C, R> fmt::Debug for CommandReceiver<C, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CommandReceiver").field("waiting", &self.commands.slots()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+
+    #[test]
+    fn commands_keep_their_order_and_a_full_queue_hands_back() {
+        let (mut sender, mut receiver) = channel::<_, u8>(2);
+        assert_eq!(sender.send(1), Ok(()));
+        assert_eq!(sender.send(2), Ok(()));
+        assert_eq!((sender.room(), sender.send(3)), (0, Err(SendError::Full(3))));
+        assert_eq!((receiver.receive(), receiver.receive(), receiver.receive()), (Some(1), Some(2), None));
     }
 
-    /// Whether the control side is gone for good.
-    #[must_use]
-    pub fn is_abandoned(&self) -> bool {
-        self.incoming.is_abandoned()
+    #[test]
+    fn one_retirement_per_command_always_finds_room() {
+        let (mut sender, mut receiver) = channel::<u32, u32>(2);
+        let (mut sent, mut retired, mut collected) = (Vec::new(), Vec::new(), Vec::new());
+        for round in 0..100 {
+            if sender.send(round).is_ok() {
+                sent.push(round);
+            }
+            while let Some(command) = receiver.receive() {
+                assert_eq!(receiver.retire(command), Ok(()));
+                retired.push(command);
+            }
+            if round % 7 == 0 {
+                collected.extend(core::iter::from_fn(|| sender.collect()));
+            }
+        }
+        assert!(collected.len() > 25);
+        assert!(sent.starts_with(&retired) && retired.starts_with(&collected));
+    }
+
+    #[test]
+    fn what_is_retired_is_dropped_by_the_control_side() {
+        let (mut sender, mut receiver) = channel::<Rc<()>, Rc<()>>(1);
+        let value = Rc::new(());
+        assert!(sender.send(Rc::clone(&value)).is_ok());
+        let there = receiver.receive().unwrap();
+        assert!(receiver.retire(there).is_ok());
+        assert_eq!(Rc::strong_count(&value), 2);
+        assert!(receiver.retire(Rc::new(())).is_err());
+        drop(sender.collect());
+        assert_eq!(Rc::strong_count(&value), 1);
+    }
+
+    #[test]
+    fn a_gone_peer_is_noticed_and_what_it_sent_can_still_be_taken() {
+        let (mut sender, mut receiver) = channel::<u8, u8>(2);
+        sender.send(1).unwrap();
+        receiver.retire(9).unwrap();
+        drop(receiver);
+        assert_eq!(sender.send(2), Err(SendError::PeerGone(2)));
+        assert_eq!((sender.is_peer_gone(), sender.collect()), (true, Some(9)));
+
+        let (mut sender, mut receiver) = channel::<u8, u8>(2);
+        sender.send(1).unwrap();
+        drop(sender);
+        assert_eq!((receiver.is_peer_gone(), receiver.receive()), (true, Some(1)));
     }
 }

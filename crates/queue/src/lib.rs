@@ -1,9 +1,41 @@
 //! Bounded lock-free queues and snapshots between control and real-time side.
+//!
+//! | item | from → to | for |
+//! |---|---|---|
+//! | [`frames::queue`] | one → one | interleaved sound, in whole frames |
+//! | [`commands::channel`] | control → real-time, and back | commands, and what they replace, so that it is freed where freeing is allowed |
+//! | [`snapshot::snapshot`] | one → many | the latest value of a statistic |
+//! | [`Flag`], [`Counter`] | any → any | one bit, one number |
+//!
+//! Every operation is wait-free: it ends after a bounded number of steps whatever the other side does, allocates
+//! nothing and never blocks. Only constructors allocate, and only dropping the second of two halves frees. There is
+//! no way to wait for the other side: the engine's passes come round by themselves.
+//!
+//! The two halves of a queue are `Send` and take `&mut self`, so that the type system keeps each on one side. Frames
+//! and commands travel through the crate `rtrb`; the only atomics made by hand in the project are in [`snapshot`],
+//! [`Flag`] and [`Counter`]. Their orderings are argued where they stand and modelled with loom:
+//! `RUSTFLAGS="--cfg loom" cargo test -p soundpost-queue --test loom --release`.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::as_conversions, clippy::cast_possible_truncation, reason = "test arithmetic"))]
 
-mod commands;
-mod frames;
+mod atomics;
+pub mod commands;
+pub mod frames;
+pub mod snapshot;
 
-pub use commands::{CommandReceiver, CommandSender, command_queue};
-pub use frames::{FrameReader, FrameWriter, frame_queue};
+pub use atomics::{Counter, Flag};
+
+/// The atomics, or loom's model of them.
+mod sync {
+    #[cfg(loom)]
+    pub(crate) use loom::sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    };
+    #[cfg(not(loom))]
+    pub(crate) use std::sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    };
+}

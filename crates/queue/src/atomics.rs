@@ -1,0 +1,101 @@
+//! One bit, one number.
+
+use crate::sync::{Arc, AtomicBool, AtomicU64, Ordering};
+
+/// A bit that any thread may set and any thread may look at. Clones are the same bit.
+///
+/// What a thread wrote before it raised the flag is seen by a thread that has seen the flag raised: raising is a
+/// release, looking an acquire.
+#[derive(Clone, Debug)]
+pub struct Flag(Arc<AtomicBool>);
+
+impl Flag {
+    /// A lowered flag.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Arc::new(AtomicBool::new(false)))
+    }
+
+    /// Raises the flag.
+    pub fn raise(&self) {
+        // Release: see the type's promise.
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Whether it is raised.
+    #[must_use]
+    pub fn is_raised(&self) -> bool {
+        // Acquire: the other half of the promise.
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Lowers the flag; returns whether it was raised. Of several callers one gets `true` for one raising.
+    #[must_use]
+    pub fn take(&self) -> bool {
+        // Acquire for the promise. Release as well, so that a thread that raises again and is taken again hands on
+        // what the first taker wrote: takers are then in one order.
+        self.0.swap(false, Ordering::AcqRel)
+    }
+}
+
+impl Default for Flag {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A number that any thread may add to and any thread may read. Clones are the same number.
+///
+/// It says how often something happened and nothing about what else has been written: all its accesses are relaxed.
+/// No addition is lost; it wraps after 2⁶⁴.
+#[derive(Clone, Debug)]
+pub struct Counter(Arc<AtomicU64>);
+
+impl Counter {
+    /// A counter at 0.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Arc::new(AtomicU64::new(0)))
+    }
+
+    /// Adds.
+    pub fn add(&self, number: u64) {
+        // Relaxed: a read-modify-write never loses an addition, and nothing is ordered by it.
+        self.0.fetch_add(number, Ordering::Relaxed);
+    }
+
+    /// The number so far.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        // Relaxed: nobody concludes from the number that other memory has been written.
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Default for Counter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flag_is_taken_once() {
+        let flag = Flag::default();
+        let same = flag.clone();
+        assert!(!same.take());
+        flag.raise();
+        assert!(same.is_raised() && same.take() && !same.take() && !flag.is_raised());
+    }
+
+    #[test]
+    fn clones_of_a_counter_are_one_number() {
+        let counter = Counter::default();
+        counter.clone().add(3);
+        counter.add(4);
+        assert_eq!(counter.get(), 7);
+    }
+}

@@ -1,0 +1,89 @@
+//! Models of the hand-made atomics, every interleaving of them:
+//! `RUSTFLAGS="--cfg loom" cargo test -p soundpost-queue --test loom --release`.
+//!
+//! Loom takes SeqCst for AcqRel and does not explore every effect of relaxed accesses that the memory model allows; what is
+//! promised is argued in the sources, and tried here.
+
+#![cfg(loom)]
+
+use loom::thread;
+use soundpost_queue::{Counter, Flag, snapshot::snapshot};
+
+/// What a reader gets is one written value, whole.
+#[test]
+fn a_snapshot_is_never_torn() {
+    loom::model(|| {
+        let (mut writer, reader) = snapshot([0_u64, 0]);
+        let reading = thread::spawn(move || {
+            if let Some([a, b]) = reader.read() {
+                assert_eq!(a, b, "half of one value, half of another");
+            }
+        });
+        writer.write(&[1, 1]);
+        writer.write(&[2, 2]);
+        reading.join().unwrap();
+    });
+}
+
+/// What a reader sees never goes back.
+#[test]
+fn snapshots_do_not_go_back() {
+    loom::model(|| {
+        let (mut writer, reader) = snapshot([0_u64]);
+        let reading = thread::spawn(move || {
+            let (first, second) = (reader.read(), reader.read());
+            if let (Some([first]), Some([second])) = (first, second) {
+                assert!(first <= second, "{first}, then {second}");
+            }
+        });
+        writer.write(&[1]);
+        reading.join().unwrap();
+    });
+}
+
+/// Once the writer is done, its last value is what is read.
+#[test]
+fn the_last_value_arrives() {
+    loom::model(|| {
+        let (mut writer, reader) = snapshot([0_u64, 0]);
+        thread::spawn(move || writer.write(&[7, 7])).join().unwrap();
+        assert_eq!(reader.read(), Some([7, 7]));
+    });
+}
+
+/// What was counted before the flag was raised has been counted when the flag is seen.
+#[test]
+fn a_flag_publishes_what_came_before_it() {
+    loom::model(|| {
+        let (flag, counter) = (Flag::new(), Counter::new());
+        let (raised, counted) = (flag.clone(), counter.clone());
+        let other = thread::spawn(move || {
+            counted.add(1);
+            raised.raise();
+        });
+        if flag.is_raised() {
+            assert_eq!(counter.get(), 1);
+        }
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn one_raising_is_taken_once_and_no_addition_is_lost() {
+    loom::model(|| {
+        let (flag, counter) = (Flag::new(), Counter::new());
+        flag.raise();
+        let takers: Vec<_> = (0..2)
+            .map(|_| {
+                let (flag, counter) = (flag.clone(), counter.clone());
+                thread::spawn(move || {
+                    if flag.take() {
+                        counter.add(1);
+                    }
+                })
+            })
+            .collect();
+        takers.into_iter().for_each(|taker| taker.join().unwrap());
+        assert_eq!(counter.get(), 1);
+    });
+}
