@@ -158,6 +158,19 @@ fn a_client_that_confirms_nothing_is_normal() {
 }
 
 #[test]
+fn what_is_unconfirmed_is_right_after_block_numbers_have_wrapped() {
+    let mut rdpea = ready_48k(8);
+    for _ in 0..300 {
+        rdpea.wave(START, &[0; 1920], 0).unwrap();
+    }
+    rdpea.handle_pdu(&wave_confirm(5000, 300_u16 as u8), START);
+    for _ in 0..10 {
+        rdpea.wave(START, &[0; 1920], 0).unwrap();
+    }
+    assert_eq!(rdpea.unconfirmed(), Some(ms(100)));
+}
+
+#[test]
 fn one_confirm_per_wave_is_normal() {
     let mut rdpea = ready_48k(8);
     drain(&mut rdpea);
@@ -187,6 +200,8 @@ fn two_confirms_per_wave_are_round_trip_and_device_latency() {
         drain(&mut rdpea);
         let stamp = 5000 + n as u16;
         rdpea.handle_pdu(&wave_confirm(stamp, block), START + ms(n + 3));
+        // Once the client is known to confirm twice, the first confirm says nothing of its device.
+        assert_eq!(rdpea.device_latency(), Some(ms(if block == 1 { 0 } else { 45 })));
         rdpea.handle_pdu(&wave_confirm(stamp + 45, block), START + ms(n + 3));
         let [first, second] = confirmed(&mut rdpea)[..] else { panic!() };
         assert_eq!((first.round_trip(), first.held), (Some(ms(3)), ms(0)));
