@@ -115,7 +115,8 @@ impl Resampler {
     }
 
     /// Input frames that [`Resampler::process`] needs to be offered to write `output` frames; none if they are there
-    /// already. Exact as long as that is within `max_block`, otherwise up to two frames too many.
+    /// already. Exact as long as that is within `max_block` and offered in one call; otherwise up to two frames too many,
+    /// and offered in parts the last frame may want one more.
     pub fn needed_input(&mut self, output: FrameCount) -> FrameCount {
         match &mut self.engine {
             None => output,
