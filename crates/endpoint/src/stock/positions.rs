@@ -64,10 +64,10 @@ impl RenderClock {
         self.reader.packet()
     }
 
-    /// How often the endpoint was reset and resumed; a change of either starts a new run of packets.
-    pub fn epoch(&mut self) -> (u64, u64) {
+    /// How often the clock has been reset: what was written before is thrown away (C1).
+    pub fn resets(&mut self) -> u64 {
         self.look();
-        (self.epoch.resets, self.epoch.resumes)
+        self.epoch.resets
     }
 
     /// The time, and the frames played by then.
