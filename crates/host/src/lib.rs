@@ -15,5 +15,9 @@
 )]
 
 pub mod clock;
+pub mod decode;
 pub mod event;
+pub mod record;
+mod sys;
+pub mod thread;
 pub mod wav;

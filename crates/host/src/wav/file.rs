@@ -25,7 +25,9 @@ pub enum CreateError {
         path: PathBuf,
     },
     /// There is a file that is no recording.
-    #[error("cannot record to {path}: the file exists and is no WAV file, so it is kept; move it away or choose another name")]
+    #[error(
+        "cannot record to {path}: the file exists and is no WAV file, so it is kept; move it away or choose another name"
+    )]
     Foreign {
         /// The file.
         path: PathBuf,

@@ -1,0 +1,299 @@
+//! A logged-in client: its channels, its sound, its desktop.
+//!
+//! One task per client, and everything in it is bounded: what has been read is at most one PDU, what is to be sent is
+//! one batch, and a client that does not read what it is sent is no longer read from either. So a client can stall its
+//! own task for as long as it likes, and nothing else.
+
+mod pipe;
+mod share;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ironrdp_core::EncodeError;
+use soundpost_core::{Clock, Instant};
+use soundpost_rdp::mux::{AudioChannelPolicy, Mux, MuxConfig, MuxOutput};
+use tokio::io::Interest;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use self::pipe::{BrokenFraming, Gate, Incoming, Outgoing};
+use self::share::{Addresses, ClientMessage};
+use super::app::SessionApp;
+use super::login::Connected;
+use super::panel::PanelView;
+use crate::event::EventFd;
+use crate::sys::watch as watch_fd;
+
+/// How often the panel asks for news.
+const PANEL_PERIOD: Duration = Duration::from_millis(250);
+/// While so much is waiting to be sent, the client is not read from.
+const MAX_PENDING: usize = 128 * 1024;
+
+/// What the sessions of a server have in common.
+#[derive(Clone)]
+pub(super) struct SessionContext {
+    pub(super) policy: AudioChannelPolicy,
+    pub(super) clock: Arc<dyn Clock>,
+    /// How long a client is given to take the server's goodbye.
+    pub(super) goodbye: Duration,
+}
+
+/// Why a session ended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SessionEnd {
+    #[error("the client disconnected")]
+    Client,
+    #[error("the server ended the session")]
+    Server,
+    #[error("the connection was lost: {0}")]
+    Lost(#[from] io::Error),
+    #[error("{0}")]
+    Framing(#[from] BrokenFraming),
+    #[error("a PDU could not be made: {0}")]
+    Encode(#[from] EncodeError),
+}
+
+/// Serves a client until one side has had enough. `stop` becomes true when the server ends.
+pub(super) async fn serve(
+    connected: Connected,
+    app: Box<dyn SessionApp>,
+    context: &SessionContext,
+    stop: watch::Receiver<bool>,
+) -> SessionEnd {
+    let gate = match Gate::new(connected.stream.get_ref().0) {
+        Ok(gate) => gate,
+        Err(error) => return error.into(),
+    };
+    let addresses = Addresses { user_channel: connected.user_channel, io_channel: connected.io_channel };
+    let mux = Mux::new(MuxConfig {
+        rdpsnd: connected.rdpsnd,
+        drdynvc: connected.drdynvc,
+        policy: context.policy,
+        ..MuxConfig::default()
+    });
+    let (reading, writing) = tokio::io::split(connected.stream);
+    let wakeup = app.wakeup();
+    let mut session = Session {
+        incoming: Incoming::new(reading, connected.buffered),
+        outgoing: Outgoing::new(writing),
+        gate,
+        state: State {
+            addresses,
+            mux,
+            app,
+            clock: Arc::clone(&context.clock),
+            pending: Vec::new(),
+            panel: connected.desktop.map(PanelView::new),
+            panel_wanted: true,
+            panel_due: context.clock.now(),
+            not_understood: 0,
+        },
+    };
+    let end = session.run(connected.early, &wakeup, stop).await.unwrap_or_else(|end| end);
+    if matches!(end, SessionEnd::Server) {
+        session.say_goodbye(context.goodbye).await;
+    }
+    let (mux, not_understood) = (session.state.mux.counters(), session.state.not_understood);
+    tracing::debug!(?mux, not_understood, "what was ignored");
+    end
+}
+
+/// A session that cannot be opened: the client is told, and that is all.
+pub(super) async fn turn_away(connected: Connected, context: &SessionContext) {
+    let addresses = Addresses { user_channel: connected.user_channel, io_channel: connected.io_channel };
+    let (_reading, writing) = tokio::io::split(connected.stream);
+    let mut outgoing = Outgoing::new(writing);
+    if let Ok(goodbye) = addresses.goodbye() {
+        outgoing.push(&goodbye);
+        // Whether the client takes it is the client's business.
+        let _ = timeout(context.goodbye, outgoing.shutdown()).await;
+    }
+}
+
+struct Session {
+    incoming: Incoming,
+    outgoing: Outgoing,
+    gate: Gate,
+    state: State,
+}
+
+impl Session {
+    async fn run(
+        &mut self,
+        early: Vec<Vec<u8>>,
+        wakeup: &EventFd,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<SessionEnd, SessionEnd> {
+        let awake = watch_fd(duplicate(wakeup)?, Interest::READABLE)?;
+        let state = &mut self.state;
+        state.mux.start(state.clock.now());
+        for pdu in early {
+            if state.handle(&pdu)? {
+                return Ok(SessionEnd::Client);
+            }
+        }
+        loop {
+            while state.pending.len() < MAX_PENDING
+                && let Some(pdu) = self.incoming.next_pdu()?
+            {
+                if state.handle(&pdu)? {
+                    return Ok(SessionEnd::Client);
+                }
+            }
+            let now = state.clock.now();
+            state.handle_timeouts(now)?;
+            let mut gate_closed = false;
+            if self.outgoing.is_idle() {
+                gate_closed = !self.gate.is_open();
+                state.next_output(now, !gate_closed)?;
+                self.outgoing.push(&std::mem::take(&mut state.pending));
+            }
+            let sleep = state.next_timeout(now).saturating_since(now);
+            tokio::select! {
+                stopped = stop.wait_for(|stop| *stop) => {
+                    // An error says that the server itself is gone.
+                    drop(stopped);
+                    return Ok(SessionEnd::Server);
+                }
+                driven = self.outgoing.drive(), if !self.outgoing.is_idle() => driven?,
+                opened = self.gate.opened(), if gate_closed && self.outgoing.is_idle() => opened?,
+                ready = awake.readable() => {
+                    let mut ready = ready?;
+                    wakeup.take();
+                    ready.clear_ready();
+                }
+                filled = self.incoming.fill(), if state.pending.len() < MAX_PENDING => match filled {
+                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(SessionEnd::Client),
+                    filled => filled?,
+                },
+                () = tokio::time::sleep(sleep) => {}
+            }
+        }
+    }
+
+    async fn say_goodbye(&mut self, within: Duration) {
+        if let Ok(goodbye) = self.state.addresses.goodbye() {
+            self.outgoing.push(&goodbye);
+            if timeout(within, self.outgoing.shutdown()).await.is_err() {
+                tracing::debug!("the client did not take the goodbye");
+            }
+        }
+    }
+}
+
+fn duplicate(event: &EventFd) -> io::Result<std::os::fd::OwnedFd> {
+    std::os::fd::AsFd::as_fd(event).try_clone_to_owned()
+}
+
+/// A session without its socket.
+struct State {
+    addresses: Addresses,
+    mux: Mux,
+    app: Box<dyn SessionApp>,
+    clock: Arc<dyn Clock>,
+    /// Bytes to be sent next, in their order.
+    pending: Vec<u8>,
+    panel: Option<PanelView>,
+    /// Whether the client shows its desktop at all.
+    panel_wanted: bool,
+    panel_due: Instant,
+    not_understood: u64,
+}
+
+impl State {
+    /// Acts on one PDU of the client. Answers whether it was the last. What cannot be understood is counted and
+    /// ignored: it does not end the session.
+    fn handle(&mut self, pdu: &[u8]) -> Result<bool, EncodeError> {
+        match self.addresses.read(pdu) {
+            Some(ClientMessage::Channel { id, payload }) => {
+                self.mux.handle_static(id, &payload, self.clock.now());
+                self.settle_mux()?;
+            }
+            Some(ClientMessage::Shutdown) => self.pending.extend(self.addresses.shutdown_denied()?),
+            Some(ClientMessage::Display(wanted)) => {
+                self.panel_wanted = wanted;
+                self.redraw_panel();
+            }
+            Some(ClientMessage::Refresh) => self.redraw_panel(),
+            Some(ClientMessage::Disconnect) => return Ok(true),
+            Some(ClientMessage::Nothing) => {}
+            None => self.not_understood += 1,
+        }
+        Ok(false)
+    }
+
+    fn redraw_panel(&mut self) {
+        if let Some(panel) = &mut self.panel {
+            panel.redraw();
+        }
+    }
+
+    fn handle_timeouts(&mut self, now: Instant) -> Result<(), EncodeError> {
+        if self.mux.next_timeout().is_some_and(|due| due <= now) {
+            self.mux.handle_timeout(now);
+            self.settle_mux()?;
+        }
+        if self.app.next_timeout().is_some_and(|due| due <= now) {
+            self.app.handle_timeout(now);
+        }
+        if let Some(panel) = self.panel.as_mut().filter(|_| self.panel_wanted && self.panel_due <= now) {
+            panel.show(self.app.panel(now));
+            self.panel_due = now + PANEL_PERIOD;
+        }
+        Ok(())
+    }
+
+    fn next_timeout(&self, now: Instant) -> Instant {
+        let panel = (self.panel.is_some() && self.panel_wanted).then_some(self.panel_due);
+        let due = [self.mux.next_timeout(), self.app.next_timeout(), panel].into_iter().flatten().min();
+        // Never at once: an application that is always late would keep the task from anything else.
+        due.unwrap_or(now + Duration::from_secs(3600)).max(now + Duration::from_millis(1))
+    }
+
+    /// Fills `pending` where it is empty: with sound before pictures, and with either only if the kernel wants more.
+    fn next_output(&mut self, now: Instant, gate_open: bool) -> Result<(), EncodeError> {
+        if !gate_open || !self.pending.is_empty() {
+            return Ok(());
+        }
+        if self.mux.audio_transport().is_some()
+            && let Some(message) = self.app.next_audio(now)
+        {
+            // Cannot fail: there is a channel. Were it gone, the message would be for nobody.
+            if self.mux.send_audio(&message).is_ok() {
+                self.settle_mux()?;
+            }
+            return Ok(());
+        }
+        if let Some(panel) = self.panel.as_mut().filter(|_| self.panel_wanted) {
+            self.pending.extend(panel.next_update()?.unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    fn settle_mux(&mut self) -> Result<(), EncodeError> {
+        while let Some(output) = self.mux.poll_output() {
+            let now = self.clock.now();
+            match output {
+                MuxOutput::Send { channel_id, bytes } => {
+                    self.pending.extend(self.addresses.indication(channel_id, &bytes)?);
+                }
+                MuxOutput::AudioOpen(transport) => {
+                    tracing::info!(?transport, "audio channel open");
+                    self.app.audio_opened(transport, now);
+                }
+                MuxOutput::AudioData(message) => self.app.audio_received(message, now),
+                MuxOutput::AudioClosed => {
+                    tracing::info!("audio channel closed");
+                    self.app.audio_closed(now);
+                }
+                MuxOutput::AudioUnavailable(why) => {
+                    tracing::warn!(%why, "no audio channel");
+                    self.app.audio_unavailable(why, now);
+                }
+            }
+        }
+        Ok(())
+    }
+}

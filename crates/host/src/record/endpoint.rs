@@ -1,0 +1,130 @@
+//! The endpoint in front of the file.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use soundpost_core::{Clock, Format, FrameCount, Hns, Instant};
+use soundpost_endpoint::stock::{ClockControl, ClockedControl, PacketBuffer, RateOffset, RenderClock, StockConfig};
+use soundpost_endpoint::{BufferFlag, CurrentPadding, Endpoint, EndpointError, EndpointRt, OutputEndpointRt, Position};
+
+use super::queue::SoundSender;
+use crate::wav::WavWriter;
+
+/// An endpoint that takes sound at the pace of `clock`.
+pub(super) fn paced(format: Format, clock: Arc<dyn Clock>, sound: SoundSender) -> Endpoint {
+    endpoint(format, clock, |clock| Paced { buffer: PacketBuffer::new(format), clock, sound })
+}
+
+/// An endpoint that takes sound as it comes.
+pub(super) fn offline(format: Format, clock: Arc<dyn Clock>, wav: WavWriter<File>) -> Endpoint {
+    // The device's own clock stands still: it plays what it is given when it is given it, and never runs dry.
+    endpoint(format, Arc::new(Still), |positions| Offline {
+        buffer: PacketBuffer::new(format),
+        positions,
+        clock,
+        wav,
+        failed: false,
+    })
+}
+
+fn endpoint<T: OutputEndpointRt + 'static>(
+    format: Format,
+    clock: Arc<dyn Clock>,
+    realtime: impl FnOnce(RenderClock) -> T,
+) -> Endpoint {
+    let clock = ClockControl::new(format.rate, RateOffset::NONE, clock);
+    let realtime = realtime(clock.render());
+    Endpoint::render(ClockedControl::new(&StockConfig::new(format), clock), realtime)
+}
+
+struct Paced {
+    buffer: PacketBuffer,
+    clock: RenderClock,
+    sound: SoundSender,
+}
+
+impl EndpointRt for Paced {
+    fn current_padding(&mut self) -> CurrentPadding {
+        self.clock.padding()
+    }
+
+    fn processing_complete(&mut self) {
+        self.sound.flush();
+    }
+}
+
+impl OutputEndpointRt for Paced {
+    fn acquire(&mut self, frames: FrameCount, _time: Option<&Position>) -> Option<&mut [u8]> {
+        if frames > self.clock.packet() { None } else { self.buffer.get(frames) }
+    }
+
+    fn release(&mut self, frames: FrameCount, flag: BufferFlag) {
+        match flag {
+            BufferFlag::Invalid => return,
+            BufferFlag::Silent => self.sound.silence(frames),
+            BufferFlag::Valid => match self.buffer.get(frames) {
+                Some(sound) => self.sound.sound(sound),
+                None => self.sound.silence(frames),
+            },
+        }
+        self.clock.wrote(frames);
+    }
+}
+
+/// Takes everything at once: what is written is played, so the padding is always 0.
+struct Offline {
+    buffer: PacketBuffer,
+    positions: RenderClock,
+    clock: Arc<dyn Clock>,
+    wav: WavWriter<File>,
+    failed: bool,
+}
+
+struct Still;
+
+impl Clock for Still {
+    fn now(&self) -> Instant {
+        Instant::ORIGIN
+    }
+}
+
+impl EndpointRt for Offline {
+    fn current_padding(&mut self) -> CurrentPadding {
+        let written = self.positions.written();
+        let record = self.positions.padding().position;
+        let position = Position { device: written, padding: 0, time: self.clock.now().as_hns(), ..record };
+        CurrentPadding { time: Hns::ZERO, position }
+    }
+
+    fn processing_complete(&mut self) {
+        self.failed |= self.wav.checkpoint().is_err();
+    }
+
+    fn set_pin_active(&mut self) -> Result<(), EndpointError> {
+        if self.failed {
+            return Err(EndpointError::Device { reason: "the file could not be written" });
+        }
+        Ok(())
+    }
+}
+
+impl OutputEndpointRt for Offline {
+    fn acquire(&mut self, frames: FrameCount, _time: Option<&Position>) -> Option<&mut [u8]> {
+        // No buffer is a fault that the engine reports: a file that cannot be written does not go unnoticed.
+        if self.failed || frames > self.positions.packet() { None } else { self.buffer.get(frames) }
+    }
+
+    fn release(&mut self, frames: FrameCount, flag: BufferFlag) {
+        if flag == BufferFlag::Invalid {
+            return;
+        }
+        let silence = self.buffer.format().sample.silence_byte();
+        if let Some(sound) = self.buffer.get(frames) {
+            if flag == BufferFlag::Silent {
+                sound.fill(silence);
+            }
+            self.failed |= self.wav.append(sound).is_err();
+        }
+        self.positions.wrote(frames);
+    }
+}

@@ -1,0 +1,9 @@
+//! The one place with unsafe code: system calls for which no safe wrapper is at hand.
+
+#![expect(unsafe_code, reason = "the crate's only module that may; every block is argued")]
+
+mod sched;
+mod watch;
+
+pub(crate) use sched::{Policy, set_scheduler};
+pub(crate) use watch::watch;
