@@ -35,14 +35,16 @@ pub fn mux(data: &[u8]) {
                 assert_eq!(mux.send_audio(&vec![7; usize::from(script.u16())]).is_ok(), open);
             }
             _ => {
-                // A long chunk, so that the caps come into reach.
-                let (channel, length, flags) = (script.u8(), script.u32(), u32::from(script.u8()));
-                let data = vec![0; usize::from(script.u16() % 20_000)];
-                mux.handle_static(
-                    if channel.is_multiple_of(2) { RDPSND } else { DRDYNVC },
-                    &chunk(length, flags, &data),
-                    now,
-                );
+                // A long chunk, so that the caps come into reach: its first bytes are the script's. A length of 0 in
+                // the header stands for the true one.
+                let (channel, flags, length) = (script.u8(), u32::from(script.u8()), script.u32());
+                let mut data = vec![0; usize::from(script.u16() % 20_000)];
+                for (to, from) in data.iter_mut().zip(script.bytes()) {
+                    *to = *from;
+                }
+                let length = if length == 0 { u32::try_from(data.len()).unwrap_or(0) } else { length };
+                let channel = if channel.is_multiple_of(2) { RDPSND } else { DRDYNVC };
+                mux.handle_static(channel, &chunk(length, flags, &data), now);
             }
         }
         audio.drain(&mut mux);
