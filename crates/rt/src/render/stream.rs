@@ -1,0 +1,262 @@
+//! A stream that an application plays.
+
+use soundpost_core::{FrameCount, Gain};
+use soundpost_dsp::meter::BlockLevel;
+use soundpost_dsp::mix;
+use soundpost_dsp::ramp::Fader;
+use soundpost_queue::frames::FrameReader;
+
+use crate::levels::LevelWindow;
+use crate::path::Path;
+use crate::stats::{self, StreamStats};
+
+/// The real-time side of a render stream: takes frames from its queue, adds them to the mix.
+#[derive(Debug)]
+pub struct RenderStream {
+    input: FrameReader<f32>,
+    path: Path,
+    volume: Fader,
+    /// Opens and closes with a ramp when the stream is resumed and paused.
+    gate: Fader,
+    paused: bool,
+    /// How much has to be queued before playing starts.
+    prebuffer: FrameCount,
+    /// Not playing yet, or run dry: until enough is queued.
+    waiting: bool,
+    /// The path still holds sound.
+    ringing: bool,
+    /// Asked to say when everything written so far has been heard.
+    draining: bool,
+    /// Where on the bus the last frame ended, while draining.
+    ends_at: Option<u64>,
+    /// The end was reported and nothing can follow.
+    over: bool,
+    moved: bool,
+    levels: LevelWindow,
+    stats: StreamStats,
+    publisher: stats::StreamWriter,
+}
+
+/// What a stream is made of; allocated by the control side.
+#[derive(Debug)]
+pub struct RenderStreamParts {
+    /// What the application has written, at the path's beginning.
+    pub input: FrameReader<f32>,
+    /// From the stream's rate and layout to the bus's.
+    pub path: Path,
+    /// Volume and mute, at the bus's rate.
+    pub volume: Fader,
+    /// Length of the ramp of a pause, at the bus's rate.
+    pub ramp: FrameCount,
+    /// Whether it starts paused.
+    pub paused: bool,
+    /// How much has to be queued before playing starts.
+    pub prebuffer: FrameCount,
+    /// Where statistics go.
+    pub publisher: stats::StreamWriter,
+}
+
+impl RenderStream {
+    /// A stream that has played nothing yet.
+    #[must_use]
+    pub fn new(parts: RenderStreamParts) -> Self {
+        let RenderStreamParts { input, path, volume, ramp, paused, prebuffer, publisher } = parts;
+        let mut gate = Fader::new(Gain::UNITY, ramp);
+        gate.set_muted(paused);
+        gate.settle();
+        let levels = LevelWindow::new(path.to().rate);
+        Self {
+            input,
+            path,
+            volume,
+            gate,
+            paused,
+            prebuffer,
+            waiting: true,
+            ringing: false,
+            draining: false,
+            ends_at: None,
+            over: false,
+            moved: false,
+            levels,
+            stats: StreamStats::default(),
+            publisher,
+        }
+    }
+
+    /// Volume and mute.
+    pub fn volume(&mut self) -> &mut Fader {
+        &mut self.volume
+    }
+
+    /// Pauses (the next frames fade out, then nothing is taken from the queue) or goes on (fading in).
+    pub fn set_paused(&mut self, paused: bool) {
+        self.paused = paused;
+        self.gate.set_muted(paused);
+        if self.stats.frames == 0 {
+            // Nothing was heard yet: the first frames begin as they are.
+            self.gate.settle();
+        }
+    }
+
+    /// Asks for [`RenderStream::is_drained`] to say when everything written so far has been heard.
+    pub fn drain(&mut self) {
+        self.draining = true;
+        self.ends_at = None;
+    }
+
+    /// Throws away what is queued. What was mixed already is heard.
+    pub fn flush(&mut self) {
+        let queued = self.input.queued();
+        self.input.discard(queued);
+        self.stats.frames = self.stats.frames.saturating_add(u64::from(queued.get()));
+        self.waiting = true;
+    }
+
+    /// Whether an idle bus has a reason to start.
+    #[must_use]
+    pub fn wants_passes(&self) -> bool {
+        if self.over || self.is_closed() {
+            return false;
+        }
+        let ended = self.input.is_peer_gone();
+        let queued = self.input.queued();
+        let ending = ended || self.draining;
+        ending || (!queued.is_zero() && queued >= self.prebuffer)
+    }
+
+    /// Whether frames moved since this was last asked.
+    pub fn take_moved(&mut self) -> bool {
+        core::mem::take(&mut self.moved)
+    }
+
+    /// Whether the stream, asked to drain or finished by its writer, has been heard to the end now that the bus has
+    /// been heard up to frame `heard`. Stays so until [`RenderStream::settle_drained`].
+    #[must_use]
+    pub fn is_drained(&self, heard: u64) -> bool {
+        !self.over && self.ends_at.is_some_and(|end| end <= heard)
+    }
+
+    /// The end was reported.
+    pub fn settle_drained(&mut self) {
+        self.over = self.input.is_peer_gone();
+        self.draining = false;
+        self.ends_at = None;
+    }
+
+    /// Whether the bus has to go on for this stream.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.moved || self.ringing || (self.wants_passes() && !self.over)
+    }
+
+    /// Adds the next frames to the mix, up to bus frame `end`. Returns whether there may be sound in them.
+    pub(crate) fn mix_into(
+        &mut self,
+        mix: &mut [f32],
+        frames: FrameCount,
+        end: u64,
+        source: &mut [f32],
+        between: &mut [f32],
+        block: &mut [f32],
+    ) -> bool {
+        // The writer pushes before it closes: what is queued after this is all there will be.
+        let ending = self.input.is_peer_gone() || self.draining;
+        let queued = self.input.queued();
+        let held = self.waiting && !ending && (queued < self.prebuffer || queued.is_zero());
+        if self.is_closed() || (held && !self.ringing) {
+            self.volume.advance(frames);
+            self.levels.add_silence(frames);
+            return false;
+        }
+        let (produced, dry) =
+            self.pull(frames, if held { FrameCount::ZERO } else { queued }, ending, source, between, block);
+        if ending && dry && !self.ringing && self.ends_at.is_none() {
+            self.ends_at = Some(end);
+        }
+        let samples = produced.as_usize() * self.path.to().width();
+        // Without a path to go, frames are mixed from where they were copied to.
+        let sound = if self.path.is_identity() { source } else { block };
+        let level = self.add(mix, sound.get_mut(..samples).unwrap_or_default());
+        let rest = frames.saturating_sub(produced);
+        self.volume.advance(rest);
+        self.levels.add(&level);
+        self.levels.add_silence(rest);
+        level.highest_peak() > 0.0
+    }
+
+    /// Takes frames from the queue and carries them to the bus's rate and layout. Returns how many there are, and
+    /// whether the queue ran dry.
+    fn pull(
+        &mut self,
+        frames: FrameCount,
+        queued: FrameCount,
+        ending: bool,
+        source: &mut [f32],
+        between: &mut [f32],
+        block: &mut [f32],
+    ) -> (FrameCount, bool) {
+        let needed = self.path.needed_input(frames);
+        let width = self.path.from().width();
+        let asked = needed.min(queued).as_usize() * width;
+        let taken = self.input.read(source.get_mut(..asked).unwrap_or_default());
+        if !taken.is_zero() {
+            self.stats.frames = self.stats.frames.saturating_add(u64::from(taken.get()));
+            self.moved = true;
+            self.waiting = false;
+        }
+        let dry = taken < needed;
+        if dry && !ending && !self.waiting {
+            self.stats.underruns = self.stats.underruns.saturating_add(1);
+            self.waiting = true;
+        }
+        if self.path.is_identity() {
+            return (taken, dry);
+        }
+        let input = source.get(..taken.as_usize() * width).unwrap_or_default();
+        let room = frames.as_usize() * self.path.to().width();
+        let block = block.get_mut(..room).unwrap_or_default();
+        let mut produced = self.path.carry(input, between, block);
+        if !taken.is_zero() {
+            self.ringing = true;
+        }
+        if dry && self.ringing {
+            let after = produced.as_usize() * self.path.to().width();
+            produced = produced.saturating_add(self.path.flush(between, block.get_mut(after..).unwrap_or_default()));
+            self.ringing = produced >= frames;
+        }
+        (produced, dry)
+    }
+
+    fn add(&mut self, mix: &mut [f32], sound: &mut [f32]) -> BlockLevel {
+        let channels = self.path.to().layout.channels();
+        if self.gate.steady() != Some(1.0) {
+            self.gate.apply(sound, channels);
+        }
+        mix::add_metered(mix, sound, channels, &mut self.volume)
+    }
+
+    /// Nothing comes out: paused, and the fade is over.
+    fn is_closed(&self) -> bool {
+        self.paused && self.gate.is_silent()
+    }
+
+    /// Makes the statistics readable. `onward` is the latency from the mix to the endpoint.
+    pub(crate) fn publish(&mut self, onward: soundpost_core::Hns) {
+        let queued = self.input.queued();
+        let rates = (self.path.from().rate, self.path.to().rate);
+        self.stats.queued = queued;
+        self.stats.levels = self.levels.levels();
+        self.stats.latency = rates
+            .0
+            .hns_of(u64::from(queued.get()))
+            .saturating_add(rates.1.hns_of(u64::from(self.path.delay().get())))
+            .saturating_add(onward);
+        self.publisher.write(&self.stats);
+    }
+
+    /// The bus goes idle.
+    pub(crate) fn idle(&mut self) {
+        self.levels.clear();
+        self.publish(soundpost_core::Hns::ZERO);
+    }
+}
