@@ -1,6 +1,12 @@
 //! X2: the real-time half of the RDP endpoint neither allocates nor frees.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::as_conversions, clippy::cast_possible_truncation, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    reason = "tests"
+)]
 
 mod common;
 

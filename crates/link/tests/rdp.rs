@@ -292,10 +292,13 @@ fn draining_waits_two_seconds_for_a_laggard_and_no_longer() {
 
 #[test]
 fn a_configured_volume_is_told_and_one_that_the_client_cannot_set_is_no_fault() {
-    let volume = Some(Volume { left: 0x8000, right: 0x8000 });
-    let mut world = World::playing(RdpAudioConfig { volume, ..config() }, Manners::default(), TEN, 2);
-    world.run(Duration::from_secs(1));
-    assert_whole(&world);
+    let config = RdpAudioConfig { volume: Some(Volume { left: 0x8000, right: 0x7000 }), ..config() };
+    for (volume, told) in [(true, Some([0x8000, 0x7000])), (false, None)] {
+        let mut world = World::playing(config.clone(), Manners { volume, ..Manners::default() }, TEN, 2);
+        world.run(Duration::from_secs(1));
+        assert_eq!(world.volume, told);
+        assert_whole(&world);
+    }
 }
 
 #[test]

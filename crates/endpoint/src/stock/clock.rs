@@ -440,4 +440,29 @@ mod tests {
         };
         assert_eq!(Published::new(&timeline).load(timeline.rate), Some(timeline));
     }
+
+    #[test]
+    fn a_reader_never_sees_half_of_a_change() {
+        let numbered = |number: u32| Timeline {
+            resets: number.into(),
+            resumes: number.into(),
+            packet: FrameCount::new(number),
+            buffer: FrameCount::new(number),
+            frames: number.into(),
+            fraction: number.into(),
+            anchor: Instant::from_nanos(number.into()),
+            ..running(48_000, 0)
+        };
+        let published = Published::new(&numbered(0));
+        std::thread::scope(|scope| {
+            scope.spawn(|| (1..=200_000).for_each(|number| published.store(&numbered(number))));
+            let mut latest = 0;
+            while latest < 200_000 {
+                let Some(seen) = published.load(SampleRate::HZ_48000) else { continue };
+                assert!(seen.packet.get() >= latest, "never back");
+                latest = seen.packet.get();
+                assert_eq!(seen, numbered(latest));
+            }
+        });
+    }
 }

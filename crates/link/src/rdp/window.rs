@@ -129,11 +129,12 @@ impl Window {
         }
     }
 
-    /// Whether a ping should follow now; `last` when no wave will follow soon.
+    /// Whether a ping should follow now; `last` when no wave will follow soon. A client that confirms waves is asked
+    /// only then: it may have given that up.
     pub(super) fn wants_ping(&self, now: Instant, last: bool) -> bool {
         let covered = self.pings.back().map_or(self.first + usize_to_u64(self.settled), |(_, waves)| *waves);
         let interval = if last { Duration::ZERO } else { Self::PING_INTERVAL.max(self.delay / 4) };
-        self.feedback != Feedback::Waves
+        (last || self.feedback != Feedback::Waves)
             && self.pings.len() < Self::MAX_PINGS
             && covered < self.total()
             && now.saturating_since(self.last_ping) >= interval
@@ -153,12 +154,11 @@ impl Window {
         }
         let Some(waves) = waves else { return };
         self.answered = true;
-        if self.feedback == Feedback::Waves {
-            return;
+        if self.feedback != Feedback::Waves {
+            self.feedback = Feedback::Training;
+            self.observe(round_trip);
         }
-        self.feedback = Feedback::Training;
         self.round_trip = Some(round_trip);
-        self.observe(round_trip);
         let settled = usize::try_from(waves.saturating_sub(self.first)).unwrap_or(usize::MAX);
         self.settle(settled, now);
     }

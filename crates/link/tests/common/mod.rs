@@ -47,6 +47,8 @@ pub(crate) struct Manners {
     pub(crate) device: Duration,
     /// One way.
     pub(crate) delay: Duration,
+    /// Whether the client can change its volume.
+    pub(crate) volume: bool,
     /// Bytes that the kernels on the way hold.
     pub(crate) pipe: usize,
 }
@@ -59,6 +61,7 @@ impl Default for Manners {
             answers_training: true,
             device: Duration::from_millis(40),
             delay: Duration::from_millis(2),
+            volume: true,
             pipe: 64 * 1024,
         }
     }
@@ -88,6 +91,8 @@ pub(crate) struct World {
     pub(crate) heard: Vec<Heard>,
     pub(crate) trainings: usize,
     pub(crate) closed: bool,
+    /// Left and right.
+    pub(crate) volume: Option<[u16; 2]>,
     dry_at: Instant,
     bell: Arc<Bell>,
     pub(crate) most_queued: Duration,
@@ -124,6 +129,7 @@ impl World {
             heard: Vec::new(),
             trainings: 0,
             closed: false,
+            volume: None,
             dry_at: Instant::ORIGIN,
             bell: Arc::default(),
             most_queued: Duration::ZERO,
@@ -205,7 +211,7 @@ impl World {
         let stamp = || u16::from_le_bytes([pdu[4], pdu[5]]);
         match pdu[0] {
             0x07 => {
-                self.answer(client_formats(self.manners.rate));
+                self.answer(client_formats(self.manners));
                 self.answer(vec![0x0C, 0, 4, 0, 2, 0, 0, 0]);
             }
             0x06 => {
@@ -229,6 +235,7 @@ impl World {
                     self.answer(confirm(stamp.wrapping_add(self.manners.device.as_millis() as u16), block));
                 }
             }
+            0x03 => self.volume = Some([stamp(), u16::from_le_bytes([pdu[6], pdu[7]])]),
             0x01 => self.closed = true,
             other => panic!("PDU {other:#x}"),
         }
@@ -309,8 +316,8 @@ fn confirm(stamp: u16, block: u8) -> Vec<u8> {
     vec![5, 0, 4, 0, low, high, block, 0]
 }
 
-fn client_formats(rate: u32) -> Vec<u8> {
-    let mut body = vec![1, 0, 0, 0];
+fn client_formats(Manners { rate, volume, .. }: Manners) -> Vec<u8> {
+    let mut body = vec![if volume { 3 } else { 1 }, 0, 0, 0];
     body.extend([0; 10]);
     body.extend([1, 0, 0, 8, 0, 0]);
     body.extend([1, 0, 2, 0]);
