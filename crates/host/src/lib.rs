@@ -17,6 +17,8 @@
 pub mod clock;
 pub mod decode;
 pub mod event;
+pub mod play;
+pub mod rdp;
 pub mod record;
 mod sys;
 pub mod thread;

@@ -85,9 +85,8 @@ impl Accounts {
         let mut by_user = HashMap::new();
         for account in accounts {
             let user = account.user.clone();
-            let usable = |text: &str, most: usize| {
-                !text.is_empty() && text.len() <= most && !text.chars().any(char::is_control)
-            };
+            let usable =
+                |text: &str, most: usize| !text.is_empty() && text.len() <= most && !text.chars().any(char::is_control);
             if !usable(&user, MAX_USER) || user.contains(['\\', '@']) {
                 return Err(AccountError::User(user));
             }

@@ -78,7 +78,8 @@ impl Admission {
 }
 
 fn drop_least(waiting: &mut Vec<Waiting>, of: impl Fn(&Waiting) -> bool) {
-    let least = waiting.iter().enumerate().filter(|(_, other)| of(other)).min_by_key(|(_, other)| (other.stage, other.id));
+    let least =
+        waiting.iter().enumerate().filter(|(_, other)| of(other)).min_by_key(|(_, other)| (other.stage, other.id));
     if let Some((index, _)) = least {
         waiting.swap_remove(index).evict.notify_one();
     }

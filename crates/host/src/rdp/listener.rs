@@ -157,11 +157,7 @@ impl Server {
                 throttle: Mutex::new(Throttle::new(config.throttle)),
                 clock: Arc::clone(&config.clock),
             },
-            session: SessionContext {
-                policy: config.audio_channel,
-                clock: config.clock,
-                goodbye: config.goodbye,
-            },
+            session: SessionContext { policy: config.audio_channel, clock: config.clock, goodbye: config.goodbye },
             sessions,
             clients: Arc::clone(&clients),
         });

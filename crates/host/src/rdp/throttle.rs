@@ -45,7 +45,7 @@ impl Default for ThrottleConfig {
 
 /// An attempt that was admitted; for [`Throttle::succeeded`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Attempt {
+pub(super) struct Attempt {
     address: u128,
     user: u64,
     wait: Duration,
@@ -53,15 +53,14 @@ pub struct Attempt {
 
 impl Attempt {
     /// How long to wait before answering.
-    #[must_use]
-    pub fn wait(&self) -> Duration {
+    pub(super) fn wait(&self) -> Duration {
         self.wait
     }
 }
 
 /// The counts of wrong passwords. Memory: at most two tables of [`ThrottleConfig::most_entries`] small entries.
 #[derive(Debug)]
-pub struct Throttle {
+pub(super) struct Throttle {
     config: ThrottleConfig,
     addresses: Table<u128>,
     users: Table<u64>,
@@ -70,13 +69,12 @@ pub struct Throttle {
 
 impl Throttle {
     /// Nothing has happened yet.
-    #[must_use]
-    pub fn new(config: ThrottleConfig) -> Self {
+    pub(super) fn new(config: ThrottleConfig) -> Self {
         Self { config, addresses: Table::default(), users: Table::default(), hasher: RandomState::new() }
     }
 
     /// An attempt to log in as `user` from `address`, known or not, right or wrong.
-    pub fn attempt(&mut self, now: Instant, address: IpAddr, user: &str) -> Attempt {
+    pub(super) fn attempt(&mut self, now: Instant, address: IpAddr, user: &str) -> Attempt {
         let (address, user) = (network(address), self.hasher.hash_one(user));
         let config = &self.config;
         let by_address = config.wait(self.addresses.count_up(config, now, address), config.longest_for_address);
@@ -85,7 +83,7 @@ impl Throttle {
     }
 
     /// The attempt's password was right: it no longer counts. Earlier wrong ones do.
-    pub fn succeeded(&mut self, attempt: &Attempt) {
+    pub(super) fn succeeded(&mut self, attempt: &Attempt) {
         self.addresses.count_down(attempt.address);
         self.users.count_down(attempt.user);
     }

@@ -49,10 +49,7 @@ pub(super) fn server() -> Vec<CapabilitySet> {
             keyboard_function_key: 0,
             keyboard_ime_filename: String::new(),
         }),
-        CapabilitySet::VirtualChannel(VirtualChannel {
-            flags: VirtualChannelFlags::NO_COMPRESSION,
-            chunk_size: None,
-        }),
+        CapabilitySet::VirtualChannel(VirtualChannel { flags: VirtualChannelFlags::NO_COMPRESSION, chunk_size: None }),
     ]
 }
 

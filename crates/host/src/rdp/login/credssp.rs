@@ -12,7 +12,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ironrdp_core::{DecodeResult, other_err};
 use ironrdp_pdu::PduHint;
-use sspi::credssp::{CredSspServer, CredentialsProxy, EarlyUserAuthResult, NStatusCode, ServerMode, ServerState, TsRequest};
+use sspi::credssp::{
+    CredSspServer, CredentialsProxy, EarlyUserAuthResult, NStatusCode, ServerMode, ServerState, TsRequest,
+};
 use sspi::generator::GeneratorState;
 use sspi::ntlm::NtlmConfig;
 use sspi::{AuthIdentity, Username};

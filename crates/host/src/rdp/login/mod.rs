@@ -132,12 +132,8 @@ pub(super) async fn log_in(
     context: &LoginContext,
     place: &Place,
 ) -> Result<Connected, LoginError> {
-    let mut acceptor = Acceptor::new(
-        context.security.protocols(),
-        capabilities::FALLBACK_DESKTOP,
-        capabilities::server(),
-        None,
-    );
+    let mut acceptor =
+        Acceptor::new(context.security.protocols(), capabilities::FALLBACK_DESKTOP, capabilities::server(), None);
     acceptor.set_honor_client_desktop_size(Some(capabilities::LARGEST_DESKTOP));
     for name in [RDPSND, DRDYNVC] {
         acceptor.attach_dynamic_static_channel(Marker(name));

@@ -179,7 +179,8 @@ mod tests {
 
     #[test]
     fn runs_decode_to_what_went_in() {
-        let pixels: Vec<_> = (0..64 * 32).map(|index| if index % 700 < 300 { noise(index) } else { noise(7) }).collect();
+        let pixels: Vec<_> =
+            (0..64 * 32).map(|index| if index % 700 < 300 { noise(index) } else { noise(7) }).collect();
         let data = runs(&pixels, |pixel| packed(pixel, 2).to_le_bytes());
         let mut decoded = Vec::new();
         rle::decompress_16_bpp(&data, &mut decoded, 64_usize, 32_usize).unwrap();

@@ -44,7 +44,7 @@ const RED: Rgb888 = colour(0xe8, 0x62, 0x5a);
 const UNLIT: Rgb888 = colour(0x27, 0x2f, 0x3a);
 
 /// Left and right of everything on the card.
-const MARGIN: i32 = 36;
+const MARGIN: i32 = 32;
 /// Where values begin, right of their labels.
 const VALUES: i32 = 168;
 /// The most meters that have room.
@@ -106,16 +106,14 @@ impl Canvas {
         self.text("Sound", Point::new(MARGIN, 225), &PROFONT_14_POINT, DIM)?;
         Circle::new(Point::new(VALUES + 1, 227), 13).into_styled(PrimitiveStyle::with_fill(shade)).draw(self)?;
         self.text(words, Point::new(VALUES + 24, 222), &PROFONT_18_POINT, BRIGHT)?;
-        self.text(&state.detail, Point::new(VALUES, 250), &PROFONT_14_POINT, DIM)?;
+        self.text(&state.detail, Point::new(VALUES, 250), &PROFONT_12_POINT, DIM)?;
         self.rule(284)?;
         self.meters(&state.meters)
     }
 
     /// A violin's sound post: between two plates.
     fn logo(&mut self, at: Point) -> Result<(), Infallible> {
-        for (x, y, width, height, shade) in
-            [(0, 0, 40, 6, ACCENT), (0, 34, 40, 6, ACCENT), (17, 6, 6, 28, BRIGHT)]
-        {
+        for (x, y, width, height, shade) in [(0, 0, 40, 6, ACCENT), (0, 34, 40, 6, ACCENT), (17, 6, 6, 28, BRIGHT)] {
             Rectangle::new(at + Point::new(x, y), Size::new(width, height))
                 .into_styled(PrimitiveStyle::with_fill(shade))
                 .draw(self)?;
@@ -148,7 +146,9 @@ impl Canvas {
         /// From the top of the first row to the bottom of the last.
         const ROOM: u32 = 64;
         const TOP: i32 = 302;
-        const WIDTH: u32 = 11;
+        /// As many segments as there are fill the card between its margins.
+        const PITCH: i32 = 12;
+        const WIDTH: u32 = 10;
 
         let meters = meters.get(..MOST_METERS).unwrap_or(meters);
         let rows = u32::try_from(meters.len()).unwrap_or(0).max(2);
@@ -164,16 +164,15 @@ impl Canvas {
                     36.. => AMBER,
                     _ => GREEN,
                 };
-                let x = MARGIN + i32::from(segment) * (i32::try_from(WIDTH).unwrap_or(0) + 1) - i32::from(segment) / 6;
-                Rectangle::new(Point::new(x, y), Size::new(WIDTH - 1, height))
+                let x = MARGIN + i32::from(segment) * PITCH;
+                Rectangle::new(Point::new(x, y), Size::new(WIDTH, height))
                     .into_styled(PrimitiveStyle::with_fill(shade))
                     .draw(self)?;
             }
         }
         if !meters.is_empty() {
-            for (label, segment) in [("-60", 0), ("-45", 12), ("-30", 24), ("-15", 36), ("0 dB", 46)] {
-                let x = MARGIN + segment * 12 - segment / 6;
-                self.text(label, Point::new(x, 374), &PROFONT_12_POINT, DIM)?;
+            for (label, segment) in [("-60 dB", 0), ("-45", 12), ("-30", 24), ("-15", 36), ("0", 47)] {
+                self.text(label, Point::new(MARGIN + segment * PITCH, 374), &PROFONT_12_POINT, DIM)?;
             }
         }
         Ok(())

@@ -102,7 +102,7 @@ pub(super) struct Incoming {
 /// The client's bytes no longer make PDUs: there is no telling where the next one would begin.
 #[derive(Debug, thiserror::Error)]
 #[error("the stream of PDUs is broken: {0}")]
-pub(super) struct BrokenFraming(String);
+pub(in crate::rdp) struct BrokenFraming(String);
 
 impl Incoming {
     pub(super) fn new(stream: ReadHalf<TlsStream<TcpStream>>, buffered: Vec<u8>) -> Self {
