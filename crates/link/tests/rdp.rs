@@ -87,6 +87,12 @@ fn every_frame_arrives_once_whatever_confirms_rate_and_period() {
 }
 
 #[test]
+fn a_listener_can_live_on_any_task() {
+    fn is_send<T: Send>() {}
+    is_send::<soundpost_link::rdp::RdpAudio>();
+}
+
+#[test]
 fn pings_end_when_waves_are_confirmed() {
     let mut world = playing(Manners::default());
     world.run(Duration::from_secs(1));
