@@ -154,13 +154,14 @@ impl Window {
         }
         let Some(waves) = waves else { return };
         self.answered = true;
-        if self.feedback != Feedback::Waves {
+        self.round_trip = Some(round_trip);
+        let arrived = usize::try_from(waves.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        // A client that answers this before it has confirmed the waves before it is asked on, until it confirms again.
+        if self.feedback != Feedback::Waves || arrived > self.settled {
             self.feedback = Feedback::Training;
             self.observe(round_trip);
         }
-        self.round_trip = Some(round_trip);
-        let settled = usize::try_from(waves.saturating_sub(self.first)).unwrap_or(usize::MAX);
-        self.settle(settled, now);
+        self.settle(arrived, now);
     }
 
     /// A wave was confirmed, with the time that the client says it holds it.
