@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use serde::Deserialize;
@@ -52,9 +53,10 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "FILE", env = "SOUNDPOST_CONFIG", value_hint = ValueHint::FilePath)]
     pub(crate) config: Option<PathBuf>,
 
-    /// Where to listen for RDP clients; port 0 takes a free one [key: rdp.listen] [default: 0.0.0.0:3389]
+    /// Where to listen for RDP clients; port 0 takes a free one; `off`: no RDP, the file of --render is then the
+    /// listener [key: rdp.listen] [default: 0.0.0.0:3389]
     #[arg(long, value_name = "ADDR:PORT", env = "SOUNDPOST_RDP")]
-    pub(crate) rdp: Option<SocketAddr>,
+    pub(crate) rdp: Option<Listen>,
 
     /// How clients may log in, a list of nla and tls [key: rdp.security] [default: nla,tls]
     #[arg(long, value_name = "LIST", env = "SOUNDPOST_RDP_SECURITY", value_delimiter = ',')]
@@ -126,6 +128,37 @@ pub(crate) struct ServeArgs {
     /// How to log [key: log.format] [default: text]
     #[arg(long, value_name = "FORMAT", env = "SOUNDPOST_LOG_FORMAT")]
     pub(crate) log_format: Option<LogFormatArg>,
+}
+
+/// Where to listen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) enum Listen {
+    /// Nowhere.
+    Off,
+    /// At this address and port.
+    At(SocketAddr),
+}
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self::Off),
+            address => address.parse().map(Self::At).map_err(|_| {
+                format!("{address:?} is not an address with a port, such as 0.0.0.0:3389 or [::1]:3390, nor off")
+            }),
+        }
+    }
+}
+
+impl TryFrom<String> for Listen {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
 }
 
 /// A way to log in.

@@ -1,18 +1,18 @@
 //! Settings: what the configuration file says, what environment and flags put over it, and the defaults below both.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use soundpost_core::{Hns, SampleRate};
 use thiserror::Error;
 
-use crate::cli::{ChannelArg, LogFormatArg, RenderFormatArg, SecurityArg, ServeArgs};
+use crate::cli::{ChannelArg, Listen, LogFormatArg, RenderFormatArg, SecurityArg, ServeArgs};
 
 /// Everything that `serve` needs to know, complete and checked.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Settings {
-    pub(crate) listen: SocketAddr,
+    pub(crate) listen: Listen,
     pub(crate) security: Vec<SecurityArg>,
     pub(crate) channel: ChannelArg,
     /// Certificate and key, where the user gave their own.
@@ -76,7 +76,7 @@ struct FileUser {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct FileRdp {
-    listen: Option<SocketAddr>,
+    listen: Option<Listen>,
     security: Option<Vec<SecurityArg>>,
     channel: Option<ChannelArg>,
     certificate: Option<PathBuf>,
@@ -160,7 +160,7 @@ impl Settings {
         }
         let render_format = args.render_format.or(file.render.format).unwrap_or(RenderFormatArg::S16);
         Ok(Self {
-            listen: args.rdp.or(file.rdp.listen).unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, 3389).into()),
+            listen: args.rdp.or(file.rdp.listen).unwrap_or(Listen::At((Ipv4Addr::UNSPECIFIED, 3389).into())),
             security,
             channel: args.rdp_channel.or(file.rdp.channel).unwrap_or(ChannelArg::Auto),
             certificate,
@@ -260,7 +260,7 @@ fn users(
         if user.name.trim().is_empty() {
             return Err(ConfigError::Value { name: "a user's name", value: "empty".into(), remedy: "give it a name" });
         }
-        // RDP clients and Windows compare user names without regard to case; two that differ so are one to a person.
+        // Two names that differ in case alone are two users to the server and one to a person.
         if users.iter().take(k).any(|other| other.name.eq_ignore_ascii_case(&user.name)) {
             let remedy = "every user may be named once only";
             return Err(ConfigError::Value { name: "user", value: format!("{} twice", user.name), remedy });
@@ -348,7 +348,7 @@ mod tests {
         std::fs::write(&path, all).unwrap();
         let settings = Settings::resolve(ServeArgs { config: Some(path), ..ServeArgs::default() }).unwrap();
         let expected = Settings {
-            listen: "127.0.0.1:1".parse().unwrap(),
+            listen: Listen::At("127.0.0.1:1".parse().unwrap()),
             security: vec![SecurityArg::Tls],
             channel: ChannelArg::Static,
             certificate: Some(("c".into(), "k".into())),

@@ -42,6 +42,8 @@ pub(crate) struct EndpointStatus {
     pub(crate) format: String,
     /// What it adds to the stream, in milliseconds.
     pub(crate) latency_ms: f64,
+    /// What a remote client says that it adds itself, in milliseconds; 0 where it says nothing.
+    pub(crate) client_latency_ms: f64,
     /// What it is doing.
     pub(crate) state: String,
     /// Passes that ended too late.
@@ -91,7 +93,7 @@ pub(crate) fn table(status: &Status) -> String {
             endpoint.name.clone(),
             endpoint.flow.clone(),
             endpoint.format.clone(),
-            format!("{:.1} ms", endpoint.latency_ms),
+            latency(endpoint),
             endpoint.state.clone(),
         ]);
     }
@@ -113,6 +115,14 @@ pub(crate) fn table(status: &Status) -> String {
     table
 }
 
+/// The endpoint's own latency, and the client's behind it.
+fn latency(endpoint: &EndpointStatus) -> String {
+    if endpoint.client_latency_ms > 0.0 {
+        return format!("{:.1} + {:.0} ms", endpoint.latency_ms, endpoint.client_latency_ms);
+    }
+    format!("{:.1} ms", endpoint.latency_ms)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,6 +135,7 @@ mod tests {
             flow: "render".into(),
             format: "s16 48000 Hz stereo".into(),
             latency_ms: 20.0,
+            client_latency_ms: 45.0,
             state: "playing".into(),
             late_passes: 0,
             underruns: 0,

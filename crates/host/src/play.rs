@@ -150,6 +150,13 @@ impl Player {
         }
     }
 
+    /// Asks the player to stop, without waiting: it writes nothing more, and finishes the stream, so that what is
+    /// queued is still played.
+    pub fn ask_to_stop(&self) {
+        self.shared.stop.store(true, Ordering::Release);
+        self.space.signal();
+    }
+
     /// Stops; what is in the stream's queue is still played unless the stream is closed. Waits at most `patience` for
     /// a disk that does not answer. Answers how far it came.
     #[must_use]
@@ -159,8 +166,7 @@ impl Player {
     }
 
     fn end(&mut self, patience: Duration) {
-        self.shared.stop.store(true, Ordering::Release);
-        self.space.signal();
+        self.ask_to_stop();
         if self.ended.recv_timeout(patience) == Err(RecvTimeoutError::Disconnected)
             && let Some(thread) = self.thread.take()
         {

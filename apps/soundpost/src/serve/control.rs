@@ -1,0 +1,146 @@
+//! The control socket: answers `soundpost endpoints`.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use soundpost_engine::EndpointState;
+use soundpost_link::rdp::PumpState;
+use thiserror::Error;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::hub::Hub;
+use crate::status::{EndpointStatus, REQUEST, SOCKET, Status};
+
+/// Why there is no control socket.
+#[derive(Debug, Error)]
+pub(crate) enum ControlError {
+    #[error("another soundpost uses the state directory {0}: give this one its own with --state-dir DIR")]
+    Taken(PathBuf),
+    #[error("cannot open the control socket {path}: {error}")]
+    Io { path: PathBuf, error: io::Error },
+}
+
+/// The control socket. Dropping it removes the socket's file.
+pub(crate) struct Control {
+    path: PathBuf,
+    task: tokio::task::JoinHandle<()>,
+}
+
+/// How long one question may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How many may ask at once.
+const MAX_ASKING: usize = 16;
+
+impl Control {
+    /// Opens the socket in the state directory, which is the user's alone.
+    pub(crate) fn start(state_dir: &Path, hub: Arc<Hub>, listen: String) -> Result<Self, ControlError> {
+        let path = state_dir.join(SOCKET);
+        // A socket that nobody answers on was left by a daemon that was killed.
+        match std::os::unix::net::UnixStream::connect(&path) {
+            Ok(_) => return Err(ControlError::Taken(state_dir.into())),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                std::fs::remove_file(&path).map_err(|error| ControlError::Io { path: path.clone(), error })?;
+            }
+            Err(_) => {}
+        }
+        let listener = UnixListener::bind(&path).map_err(|error| ControlError::Io { path: path.clone(), error })?;
+        let private = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(&path, private).map_err(|error| ControlError::Io { path: path.clone(), error })?;
+        let task = tokio::spawn(accept(listener, hub, listen));
+        Ok(Self { path, task })
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.task.abort();
+        // It is of no use to anybody now; if it stays, the next daemon removes it.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+async fn accept(listener: UnixListener, hub: Arc<Hub>, listen: String) {
+    let places = Arc::new(Semaphore::new(MAX_ASKING));
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let (hub, listen) = (hub.clone(), listen.clone());
+                tokio::spawn(async move {
+                    if !matches!(timeout(PATIENCE, answer(stream, &hub, listen)).await, Ok(Ok(()))) {
+                        tracing::debug!("a question on the control socket was not asked to the end");
+                    }
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "control socket");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn answer(mut stream: UnixStream, hub: &Hub, listen: String) -> io::Result<()> {
+    let (read, mut write) = stream.split();
+    let mut request = String::new();
+    BufReader::new(read.take(256)).read_line(&mut request).await?;
+    let mut line = if request.trim_end() == REQUEST {
+        serde_json::to_string(&status(hub, listen)).map_err(io::Error::other)?
+    } else {
+        format!("{{\"error\":\"unknown request: ask {REQUEST:?}\"}}")
+    };
+    line.push('\n');
+    write.write_all(line.as_bytes()).await
+}
+
+fn status(hub: &Hub, listen: String) -> Status {
+    let mut endpoints = Vec::new();
+    for session in hub.snapshot().sessions {
+        for endpoint in session.endpoints {
+            let place = session.devices.iter().find_map(|device| {
+                let connection = device.connections.iter().find(|connection| {
+                    connection.endpoint.as_ref().is_some_and(|attached| attached.id == endpoint.id)
+                })?;
+                Some((device, connection))
+            });
+            let listener = hub.listener_stats(endpoint.id);
+            let state = match (&endpoint.state, place, listener) {
+                (EndpointState::Faulty(fault), _, _) => format!("detached ({}: {fault})", fault.requirement()),
+                (_, None, _) => "detached".into(),
+                (_, Some(_), Some(stats)) => pump_state(stats.state).into(),
+                (_, Some((device, _)), None) => if device.active { "playing" } else { "idle" }.into(),
+            };
+            let latency = place.and_then(|(_, connection)| connection.endpoint.as_ref()).map(|attached| attached.latency);
+            let client = listener.and_then(|stats| stats.client_latency).unwrap_or_default();
+            endpoints.push(EndpointStatus {
+                session: session.name.clone(),
+                name: endpoint.name,
+                flow: endpoint.flow.to_string(),
+                format: endpoint.format.to_string(),
+                latency_ms: latency.map(|latency| latency.to_duration()).unwrap_or_default().as_secs_f64() * 1e3,
+                client_latency_ms: client.as_secs_f64() * 1e3,
+                state,
+                late_passes: place.map_or(0, |(device, _)| device.stats.late),
+                underruns: place.map_or(0, |(_, connection)| connection.stats.underruns),
+            });
+        }
+    }
+    Status { version: env!("CARGO_PKG_VERSION").into(), pid: std::process::id(), listen, endpoints }
+}
+
+fn pump_state(state: PumpState) -> &'static str {
+    match state {
+        PumpState::Negotiating => "connecting",
+        PumpState::Idle => "idle",
+        PumpState::Flowing => "playing",
+        PumpState::Cut => "stalled",
+        PumpState::Closed => "closed",
+    }
+}

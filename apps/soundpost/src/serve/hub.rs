@@ -1,0 +1,320 @@
+//! The engine and everyone who uses it: sessions, their devices, and what is attached to them.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use soundpost_core::{Clock, Hns, SampleRate};
+use soundpost_endpoint::{DataFlow, Endpoint, Event};
+use soundpost_engine::{
+    AttachConfig, ConnectionId, DeviceConfig, DeviceId, EndpointId, Engine, EngineConfig, EngineError, EngineEvent,
+    EngineSnapshot, NextWake, SessionId, StreamConfig, StreamId, StreamWriter, Worker,
+};
+use soundpost_host::clock::MonotonicClock;
+use soundpost_host::event::EventFd;
+use soundpost_host::thread::{RtThreads, Work};
+use soundpost_link::rdp::RdpAudioStats;
+use tokio::sync::mpsc::UnboundedSender;
+
+/// A session of the daemon: one user's, with one device to play into.
+#[derive(Debug, Clone)]
+pub(crate) struct HubSession {
+    pub(crate) name: String,
+    pub(crate) id: SessionId,
+    pub(crate) device: DeviceId,
+}
+
+/// The engine's control side, shared by the connections, the control socket and the main task. The lock is held for
+/// the length of a call and never by a real-time thread.
+pub(crate) struct Hub {
+    engine: Mutex<Engine>,
+    clock: Arc<dyn Clock>,
+    notify: Arc<EventFd>,
+    sessions: Vec<HubSession>,
+    listeners: Mutex<HashMap<EndpointId, Arc<Listener>>>,
+    rate: SampleRate,
+    lead: u32,
+    stopping: AtomicBool,
+    /// A real-time thread has ended without being asked to.
+    failed: Arc<AtomicBool>,
+}
+
+/// What the hub tells the main task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum HubEvent {
+    /// The first listener of a session has come.
+    Listening(usize),
+    /// The last frame of a stream has left for its listeners.
+    Drained(StreamId),
+    /// A real-time thread is gone: there will be no more sound.
+    Failed,
+}
+
+/// One listener, as the rest of the daemon sees it.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    stats: Mutex<Option<RdpAudioStats>>,
+    finish: AtomicBool,
+    drained: AtomicBool,
+    wake: Arc<EventFd>,
+}
+
+impl Hub {
+    /// Makes the engine with a session for each name, and starts its real-time threads and its upkeep.
+    pub(crate) fn start(
+        names: &[String],
+        rate: SampleRate,
+        period: Hns,
+        lead: u32,
+        events: UnboundedSender<HubEvent>,
+    ) -> Result<(Arc<Self>, Running), HubError> {
+        let event = || EventFd::new().map(Arc::new).map_err(HubError::Event);
+        let (wake, notify) = (event()?, event()?);
+        let clock: Arc<dyn Clock> = Arc::new(MonotonicClock);
+        let config = EngineConfig {
+            notify: Some(notify.clone()),
+            costs: Some(clock.clone()),
+            ..EngineConfig::new(vec![wake.clone()])
+        };
+        let (mut engine, workers) = Engine::new(config);
+        let mut sessions = Vec::new();
+        for name in names {
+            let id = engine.open_session(name)?;
+            let device = DeviceConfig { rate, period, ..DeviceConfig::new(format!("{name}'s speakers"), DataFlow::Render) };
+            let device = engine.open_device(id, device)?;
+            sessions.push(HubSession { name: name.clone(), id, device });
+        }
+        let failed = Arc::new(AtomicBool::new(false));
+        let alive = || Alive { failed: failed.clone(), notify: notify.clone() };
+        let threads = RtThreads::start(workers.into_iter().map(|worker| (work(worker, alive()), wake.clone())))?;
+        let (listeners, stopping) = (Mutex::default(), AtomicBool::new(false));
+        let engine = Mutex::new(engine);
+        let hub = Arc::new(Self { engine, clock, notify, sessions, listeners, rate, lead, stopping, failed });
+        let upkeep = {
+            let hub = hub.clone();
+            let thread = std::thread::Builder::new().name("soundpost-upkeep".into());
+            thread.spawn(move || hub.upkeep(&events)).map_err(HubError::Event)?
+        };
+        Ok((hub.clone(), Running { hub, threads, upkeep }))
+    }
+
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        self.clock.clone()
+    }
+
+    /// What a player signals when it has ended: the upkeep has nothing to do then, but looks.
+    pub(crate) fn player_changed(&self) -> Arc<dyn Event> {
+        self.notify.clone()
+    }
+
+    /// The rate at which sessions mix.
+    pub(crate) fn rate(&self) -> SampleRate {
+        self.rate
+    }
+
+    pub(crate) fn sessions(&self) -> &[HubSession] {
+        &self.sessions
+    }
+
+    /// Everything at one moment.
+    pub(crate) fn snapshot(&self) -> EngineSnapshot {
+        self.engine().snapshot()
+    }
+
+    /// Opens a stream into a session's device.
+    pub(crate) fn open_stream(
+        &self,
+        session: &HubSession,
+        config: StreamConfig,
+    ) -> Result<(StreamId, StreamWriter), EngineError> {
+        self.engine().open_stream(session.id, session.device, config)
+    }
+
+    /// Registers an endpoint and attaches it to a session's device on a connection of its own. It is detached and
+    /// unregistered when the answer is dropped.
+    pub(crate) fn attach(
+        self: &Arc<Self>,
+        session: &HubSession,
+        name: &str,
+        endpoint: Endpoint,
+    ) -> Result<Attached, EngineError> {
+        let mut engine = self.engine();
+        let endpoint = engine.register(session.id, name, endpoint)?;
+        let attach = AttachConfig { coefficient: self.lead, event_driven: false };
+        let connected = engine.connect(session.id, session.device).and_then(|connection| {
+            engine.attach(session.id, connection, endpoint, attach)?;
+            Ok(connection)
+        });
+        match connected {
+            Ok(connection) => Ok(Attached { hub: self.clone(), session: session.id, endpoint, connection }),
+            Err(error) => {
+                // The endpoint did not come up; nothing else knows it, so nothing is lost if this fails too.
+                let _ = engine.unregister(session.id, endpoint);
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes a listener known to the status display and to [`Hub::finish_listeners`].
+    pub(crate) fn announce(&self, endpoint: EndpointId, listener: Arc<Listener>) {
+        lock(&self.listeners).insert(endpoint, listener);
+    }
+
+    /// What the pump of a listener knows, where the endpoint is one.
+    pub(crate) fn listener_stats(&self, endpoint: EndpointId) -> Option<RdpAudioStats> {
+        lock(&self.listeners).get(&endpoint).and_then(|listener| *lock(&listener.stats))
+    }
+
+    /// Asks all listeners to send what they have, and says afterwards whether all have been heard.
+    pub(crate) fn finish_listeners(&self) -> bool {
+        let mut all = true;
+        for listener in lock(&self.listeners).values() {
+            listener.finish.store(true, Ordering::Release);
+            listener.wake.signal();
+            all &= listener.drained.load(Ordering::Acquire);
+        }
+        all
+    }
+
+    fn engine(&self) -> MutexGuard<'_, Engine> {
+        lock(&self.engine)
+    }
+
+    /// Frees what the real-time side has given back and reports what it told, whenever it says so.
+    fn upkeep(&self, events: &UnboundedSender<HubEvent>) {
+        loop {
+            self.notify.wait(None);
+            let mut engine = self.engine();
+            engine.maintain();
+            while let Some(event) = engine.poll_event() {
+                report(&event);
+                if let EngineEvent::StreamDrained { stream, .. } = event {
+                    // Nobody listens any more when the daemon is ending.
+                    let _ = events.send(HubEvent::Drained(stream));
+                }
+            }
+            drop(engine);
+            if self.stopping.load(Ordering::Acquire) {
+                return;
+            }
+            if self.failed.load(Ordering::Acquire) {
+                let _ = events.send(HubEvent::Failed);
+            }
+        }
+    }
+}
+
+fn report(event: &EngineEvent) {
+    match event {
+        EngineEvent::EndpointFaulted { name, fault, .. } => {
+            tracing::error!(endpoint = name, requirement = %fault.requirement(), %fault, "endpoint detached for a fault");
+        }
+        EngineEvent::DeviceActive { device, active, .. } => tracing::debug!(%device, active, "device"),
+        other => tracing::debug!(event = ?other, "engine"),
+    }
+}
+
+/// What a real-time thread does.
+fn work(mut worker: Worker, alive: Alive) -> Work {
+    Box::new(move |now| {
+        let _ = &alive;
+        match worker.run_pass(now) {
+            NextWake::At(then) => Some(then),
+            NextWake::Idle => None,
+        }
+    })
+}
+
+/// Goes with a real-time thread's work, and tells when that is gone.
+struct Alive {
+    failed: Arc<AtomicBool>,
+    notify: Arc<EventFd>,
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.failed.store(true, Ordering::Release);
+        self.notify.signal();
+    }
+}
+
+/// A panic while the lock was held leaves the engine as consistent as the failed call did; sound goes on.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The threads behind a hub.
+pub(crate) struct Running {
+    hub: Arc<Hub>,
+    threads: RtThreads,
+    upkeep: std::thread::JoinHandle<()>,
+}
+
+impl Running {
+    /// Ends the threads. Waits for a second at most.
+    pub(crate) fn stop(self) {
+        // Before the threads end, so that their ending is not taken for a failure.
+        self.hub.stopping.store(true, Ordering::Release);
+        if let Err(error) = self.threads.stop(Duration::from_secs(1)) {
+            tracing::error!(%error, "real-time threads");
+        }
+        self.hub.notify.signal();
+        if self.upkeep.join().is_err() {
+            tracing::error!("the upkeep thread panicked");
+        }
+    }
+}
+
+/// An endpoint's place at a device. Dropping it takes the endpoint off.
+pub(crate) struct Attached {
+    hub: Arc<Hub>,
+    session: SessionId,
+    endpoint: EndpointId,
+    connection: ConnectionId,
+}
+
+impl Attached {
+    pub(crate) fn endpoint(&self) -> EndpointId {
+        self.endpoint
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        lock(&self.hub.listeners).remove(&self.endpoint);
+        let mut engine = self.hub.engine();
+        let removed = engine.disconnect(self.session, self.connection);
+        if let Err(error) = removed.and_then(|()| engine.unregister(self.session, self.endpoint)) {
+            tracing::warn!(%error, endpoint = %self.endpoint, "an endpoint could not be taken off");
+        }
+    }
+}
+
+impl Listener {
+    pub(crate) fn new(wake: Arc<EventFd>) -> Self {
+        Self { stats: Mutex::default(), finish: AtomicBool::new(false), drained: AtomicBool::new(false), wake }
+    }
+
+    /// Whether the listener has been asked to come to an end.
+    pub(crate) fn is_asked_to_finish(&self) -> bool {
+        self.finish.load(Ordering::Acquire)
+    }
+
+    /// Notes how the listener is doing.
+    pub(crate) fn note(&self, stats: RdpAudioStats, drained: bool) {
+        *lock(&self.stats) = Some(stats);
+        self.drained.store(drained, Ordering::Release);
+    }
+}
+
+/// Why the engine does not start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HubError {
+    #[error("the system gives no more threads or events: {0}; close something or raise its limits")]
+    Event(std::io::Error),
+    #[error(transparent)]
+    Threads(#[from] soundpost_host::thread::StartError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}

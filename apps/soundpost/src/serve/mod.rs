@@ -1,0 +1,337 @@
+//! `soundpost serve`: puts the crates together, runs, and comes to an orderly end.
+
+mod banner;
+mod client;
+mod control;
+mod hub;
+
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use soundpost_core::{ChannelLayout, Format, SampleFormat};
+use soundpost_host::decode::AudioFile;
+use soundpost_host::event::EventFd;
+use soundpost_host::play::{PlayState, Player, Repeat, stream_config};
+use soundpost_host::rdp::{Account, Accounts, Listener, Password, Security, Server, ServerCertificate, ServerConfig};
+use soundpost_host::record::{Recording, record};
+use soundpost_engine::StreamId;
+use soundpost_rdp::mux::AudioChannelPolicy;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::time::{sleep, timeout};
+
+use self::banner::Credentials;
+use self::client::Listeners;
+use self::control::Control;
+use self::hub::{Attached, Hub, HubEvent, Running};
+use crate::cli::{ChannelArg, Listen, RenderFormatArg, SecurityArg, ServeArgs};
+use crate::config::Settings;
+use crate::password;
+
+/// Anything that ends the daemon before its time, in one line.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// How long `--once` waits for listeners that lag behind, once the file has been played.
+const LAGGARDS: Duration = Duration::from_secs(2);
+/// How long the sound that is queued may take when the daemon is asked to end.
+const LAST_SOUND: Duration = Duration::from_secs(1);
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// As asked for.
+    Well,
+    /// The file could not be played to its end.
+    Damaged,
+    /// Something broke that should not.
+    Badly,
+}
+
+/// Runs the daemon until it is told to end, or until `--once` is over.
+///
+/// # Errors
+/// Whatever keeps it from starting: one line that says what to do.
+pub(crate) fn run(args: ServeArgs) -> Result<Ended, Failure> {
+    let settings = Settings::resolve(args)?;
+    crate::logging::start(&settings.log, settings.log_format)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let ended = runtime.block_on(serve(&settings));
+    // Nothing that is still running then has anything to lose.
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    ended
+}
+
+async fn serve(settings: &Settings) -> Result<Ended, Failure> {
+    // What a user may have got wrong comes first, so that nothing has to be undone.
+    let signals = Signals::new()?;
+    let listener = match settings.listen {
+        Listen::At(address) => Some(Listener::bind(address)?),
+        Listen::Off => None,
+    };
+    make_state_dir(&settings.state_dir)?;
+    let credentials = credentials(settings)?;
+    let names: Vec<String> = settings.users.iter().map(|user| user.name.clone()).collect();
+    let files = open_files(settings.play.as_deref(), names.len())?;
+    let (events, inbox) = unbounded_channel();
+    let (hub, running) = Hub::start(&names, settings.rate, settings.period, settings.lead, events.clone())?;
+    let tape = settings.render.as_ref().map(|(path, format)| Tape::start(&hub, path, *format)).transpose()?;
+    let players = players(&hub, files, settings.once)?;
+    let address = listener.as_ref().map(Listener::address);
+    let told = address.map_or_else(|| "nowhere (RDP is off)".to_owned(), |address| address.to_string());
+    let control = Control::start(&settings.state_dir, hub.clone(), told)?;
+    let server = match listener {
+        Some(listener) => {
+            let config = server_config(settings, &credentials)?;
+            let sessions = Listeners { hub: hub.clone(), events, period: settings.period, rate: settings.rate };
+            Some(Server::start(listener, config, Arc::new(sessions))?)
+        }
+        None => {
+            // The file that is being written is the listener then.
+            events.send(HubEvent::Listening(0))?;
+            None
+        }
+    };
+    banner::print(settings, address, &credentials);
+    let daemon = Daemon { hub, running, tape, players, control, server };
+    let end = daemon.wait(inbox, signals, settings.once).await;
+    Ok(end)
+}
+
+/// Everything that runs.
+struct Daemon {
+    hub: Arc<Hub>,
+    running: Running,
+    tape: Option<Tape>,
+    players: Vec<SessionPlayer>,
+    control: Control,
+    server: Option<Server>,
+}
+
+/// The player of one session.
+struct SessionPlayer {
+    player: Player,
+    stream: StreamId,
+    started: bool,
+    finished: bool,
+}
+
+/// The recording of the first session.
+struct Tape {
+    attached: Attached,
+    recording: Recording,
+}
+
+impl Daemon {
+    /// Runs until a signal comes, or until everything that `once` has started has been heard.
+    async fn wait(mut self, mut inbox: UnboundedReceiver<HubEvent>, mut signals: Signals, once: bool) -> Ended {
+        let mut ended = Ended::Well;
+        loop {
+            tokio::select! {
+                event = inbox.recv() => match event {
+                    Some(HubEvent::Listening(session)) => self.listening(session),
+                    Some(HubEvent::Drained(stream)) => self.drained(stream),
+                    Some(HubEvent::Failed) | None => {
+                        tracing::error!("the real-time thread is gone; ending, since there would be no sound");
+                        ended = Ended::Badly;
+                        break;
+                    }
+                },
+                name = signals.next() => {
+                    tracing::info!(signal = name, "ending");
+                    // Whoever asks twice does not want to wait.
+                    tokio::select! {
+                        () = self.let_streams_end(&mut inbox) => {}
+                        _ = signals.next() => {}
+                    }
+                    break;
+                }
+            }
+            let playing = self.players.iter().any(|player| player.started && !player.finished);
+            if once && !playing && self.players.iter().any(|player| player.finished) {
+                tracing::info!("the file has been played");
+                break;
+            }
+        }
+        if ended != Ended::Badly && timeout(LAGGARDS, self.listeners_end()).await.is_err() {
+            tracing::warn!("a listener did not confirm the end of the sound within {LAGGARDS:?}");
+        }
+        if self.players.iter().any(|player| matches!(player.player.progress().state, PlayState::Failed(_))) {
+            ended = ended_worse(ended);
+        }
+        self.stop().await;
+        ended
+    }
+
+    fn listening(&mut self, session: usize) {
+        if let Some(player) = self.players.get_mut(session) {
+            if !player.started {
+                tracing::info!(session, "a listener is there: playing");
+            }
+            player.started = true;
+            player.player.start();
+        }
+    }
+
+    fn drained(&mut self, stream: StreamId) {
+        if let Some(player) = self.players.iter_mut().find(|player| player.stream == stream) {
+            player.finished = true;
+        }
+    }
+
+    /// Stops the players, and gives what they have queued the time to be heard.
+    async fn let_streams_end(&mut self, inbox: &mut UnboundedReceiver<HubEvent>) {
+        for session in &self.players {
+            session.player.ask_to_stop();
+        }
+        let all_heard = async {
+            while self.players.iter().any(|player| player.started && !player.finished) {
+                match inbox.recv().await {
+                    Some(HubEvent::Drained(stream)) => self.drained(stream),
+                    Some(HubEvent::Listening(_)) => {}
+                    Some(HubEvent::Failed) | None => return,
+                }
+            }
+        };
+        if timeout(LAST_SOUND, all_heard).await.is_err() {
+            tracing::debug!("not everything that was queued has been heard");
+        }
+    }
+
+    /// Until every listener has confirmed all that was sent to it.
+    async fn listeners_end(&self) {
+        while !self.hub.finish_listeners() {
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Tells the clients, closes the files, ends the threads.
+    async fn stop(self) {
+        drop(self.control);
+        if let Some(server) = self.server {
+            server.stop().await;
+        }
+        drop(self.players);
+        let recording = self.tape.map(|tape| {
+            drop(tape.attached);
+            tape.recording
+        });
+        self.running.stop();
+        if let Some(recording) = recording {
+            let path = recording.path().to_owned();
+            let status = recording.finish(Recording::PATIENCE);
+            match (&status.trouble, status.closed) {
+                (None, true) => tracing::info!(file = %path.display(), frames = status.frames, "recording closed"),
+                _ => tracing::error!(file = %path.display(), %status, "recording not closed in order"),
+            }
+        }
+    }
+}
+
+fn ended_worse(ended: Ended) -> Ended {
+    match ended {
+        Ended::Badly => Ended::Badly,
+        Ended::Well | Ended::Damaged => Ended::Damaged,
+    }
+}
+
+impl Tape {
+    fn start(hub: &Arc<Hub>, path: &Path, format: RenderFormatArg) -> Result<Self, Failure> {
+        let session = hub.sessions().first().ok_or("there is no session to record")?.clone();
+        let sample = match format {
+            RenderFormatArg::S16 => SampleFormat::S16,
+            RenderFormatArg::S24 => SampleFormat::S24,
+            RenderFormatArg::F32 => SampleFormat::F32,
+        };
+        let format = Format { sample, rate: hub.rate(), layout: ChannelLayout::STEREO };
+        let (endpoint, recording) = record(path, format, hub.clock())?;
+        let attached = hub.attach(&session, &path.display().to_string(), endpoint)?;
+        Ok(Self { attached, recording })
+    }
+}
+
+/// The file, opened once for each session: every session plays it from its own first listener on.
+fn open_files(path: Option<&Path>, sessions: usize) -> Result<Vec<AudioFile>, Failure> {
+    let Some(path) = path else { return Ok(Vec::new()) };
+    (0..sessions).map(|_| AudioFile::open(path).map_err(Failure::from)).collect()
+}
+
+fn players(hub: &Arc<Hub>, files: Vec<AudioFile>, once: bool) -> Result<Vec<SessionPlayer>, Failure> {
+    let repeat = if once { Repeat::Once } else { Repeat::Forever };
+    let player = |(session, file): (&hub::HubSession, AudioFile)| -> Result<SessionPlayer, Failure> {
+        let space = Arc::new(EventFd::new()?);
+        let (stream, writer) = hub.open_stream(session, stream_config(&file, &space))?;
+        let player = Player::new(file, writer, space, repeat, hub.player_changed())?;
+        Ok(SessionPlayer { player, stream, started: false, finished: false })
+    };
+    hub.sessions().iter().zip(files).map(player).collect()
+}
+
+fn credentials(settings: &Settings) -> Result<Vec<Credentials>, Failure> {
+    let credentials = settings.users.iter().map(|user| -> Result<Credentials, Failure> {
+        let (password, made) = match &user.password_file {
+            Some(path) => (password::from_file(path)?, false),
+            None => (password::make()?, true),
+        };
+        Ok(Credentials { user: user.name.clone(), password, made })
+    });
+    credentials.collect()
+}
+
+fn server_config(settings: &Settings, credentials: &[Credentials]) -> Result<ServerConfig, Failure> {
+    let certificate = match &settings.certificate {
+        Some((certificate, key)) => ServerCertificate::from_files(certificate, key)?,
+        None => ServerCertificate::load_or_create(&settings.state_dir)?,
+    };
+    let account = |one: &Credentials| Account {
+        user: one.user.clone(),
+        password: Password::new(&one.password),
+        session: one.user.clone(),
+    };
+    let accounts = Accounts::new(credentials.iter().map(account))?;
+    let nla = settings.security.contains(&SecurityArg::Nla);
+    let tls = settings.security.contains(&SecurityArg::Tls);
+    Ok(ServerConfig {
+        security: match (nla, tls) {
+            (true, true) => Security::NlaOrTls,
+            (false, _) => Security::Tls,
+            (true, false) => Security::Nla,
+        },
+        audio_channel: match settings.channel {
+            ChannelArg::Auto => AudioChannelPolicy::Auto,
+            ChannelArg::Static => AudioChannelPolicy::Static,
+            ChannelArg::Dynamic => AudioChannelPolicy::Dynamic,
+        },
+        ..ServerConfig::new(certificate, accounts)
+    })
+}
+
+/// The state directory, for this user alone.
+fn make_state_dir(path: &Path) -> Result<(), Failure> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|error| format!("cannot make the state directory {}: {error}; name another with --state-dir", path.display()))?;
+    Ok(())
+}
+
+/// The signals that ask the daemon to end.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}
