@@ -206,7 +206,7 @@ impl Registered {
         wants_to_drive: bool,
         wake: Arc<dyn soundpost_endpoint::Event>,
     ) -> Result<(Settled, Option<Arc<Drive>>), EngineError> {
-        let drives = wants_to_drive && self.control.event_driven_capable();
+        let drives = self.control.event_driven_capable() && wants_to_drive;
         let flags = if drives { StreamFlags::EVENT_CALLBACK } else { StreamFlags::NONE };
         control("set_stream_flags", self.control.set_stream_flags(flags))?;
         control("set_buffer", self.control.set_buffer(period, coefficient))?;

@@ -1,3 +1,5 @@
 //! One binary for all integration tests, so that the libraries are linked once.
 
 mod fuzz_regression;
+mod engine;
+mod guard;

@@ -114,18 +114,19 @@ impl CaptureConnection {
             return;
         }
         let started = protection.costs.map(soundpost_core::Clock::now);
-        let port = &mut self.port;
-        let answer = protection.call("current_padding", || port.padding());
-        let Some((ready, position)) = self.keep(answer) else { return };
-        self.padding = ready;
-        self.rate.observe(&position);
-        let mut left = ready;
-        for _ in 0..MOST_ACQUIRES {
-            let frames = left.min(self.port.largest_packet());
+        for first in 0..MOST_ACQUIRES {
+            // What is ready in the next packet; more may be behind it.
+            let port = &mut self.port;
+            let answer = protection.call("current_padding", || port.padding());
+            let Some((ready, position)) = self.keep(answer) else { break };
+            if first == 0 {
+                self.padding = ready;
+                self.rate.observe(&position);
+            }
+            let frames = ready.min(self.port.largest_packet());
             if frames.is_zero() || !self.acquire(frames, source, between, block, protection) {
                 break;
             }
-            left = left.saturating_sub(frames);
         }
         if self.fault.is_none() {
             let port = &mut self.port;
