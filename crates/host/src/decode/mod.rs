@@ -4,11 +4,13 @@
 //! starting again without a gap, errors that say what to do, and a wall around the decoder. A file is input from
 //! outside: a decoder that panics on it ends that file and nothing else, and what it produces is bounded.
 
+mod edit;
 mod error;
 mod samples;
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -22,6 +24,7 @@ use symphonia::core::io::{MediaSourceStream, MediaSourceStreamOptions};
 use symphonia::core::meta::MetadataOptions;
 use symphonia::core::packet::Packet;
 
+pub use edit::{Edit, mp4_edit};
 pub use error::{DecodeError, OpenError};
 
 /// Packets in a row that may be broken, or give no sound, before a file counts as damaged.
@@ -94,7 +97,8 @@ impl AudioFile {
     }
 
     /// The next interleaved frames; `None` at the end of the file. The delay and padding that an encoder put around
-    /// the sound are left out where the file says how much that is (MP3 with an encoder tag, Ogg Vorbis).
+    /// the sound are left out where the file says how much that is (MP3 with an encoder tag, Ogg Vorbis, MP4 with an edit
+    /// list).
     ///
     /// # Errors
     /// [`DecodeError`]: the file is damaged from here on. Later calls answer `None`.
@@ -184,12 +188,13 @@ impl Decoding {
         if read == 4 && &start == b"RF64" {
             return Err(OpenError::Rf64 { path: path.to_owned() });
         }
+        let edit = mp4_edit(&mut file);
         file.seek(SeekFrom::Start(0)).map_err(io)?;
-        guarded(|| Self::probe(path, file))
+        guarded(|| Self::probe(path, file, edit))
             .unwrap_or_else(|| Err(OpenError::Damaged { path: path.to_owned(), why: Why::Panicked.to_string() }))
     }
 
-    fn probe(path: &Path, file: File) -> Result<Self, OpenError> {
+    fn probe(path: &Path, file: File, edit: Option<Edit>) -> Result<Self, OpenError> {
         let stream = MediaSourceStream::new(Box::new(file), MediaSourceStreamOptions::default());
         let mut hint = Hint::new();
         if let Some(extension) = path.extension().and_then(|extension| extension.to_str()) {
@@ -210,7 +215,10 @@ impl Decoding {
             .map_err(|error| OpenError::from_codec(path, error))?;
         let (track, length, bits) = (track.id, track.num_frames, params.bits_per_sample);
         let codec = decoder.codec_info().short_name;
-        let state = State { track, bits, format: None, frames: 0, mended: 0, barren: 0 };
+        let end = length.unwrap_or(u64::MAX);
+        let heard = edit.map_or(0..u64::MAX, |edit| edit.skip..end.min(edit.skip.saturating_add(edit.play)));
+        let length = length.map(|length| heard.end.min(length).saturating_sub(heard.start));
+        let state = State { track, bits, format: None, frames: 0, mended: 0, barren: 0, heard };
         let mut decoding = Self { reader, decoder, state, format: Format::DEFAULT, length, codec, first: Vec::new() };
         // What a decoder puts out is known for certain from its first block alone, whatever the headers say.
         let mut first = Vec::new();
@@ -261,10 +269,12 @@ impl Decoding {
         Err(Why::Broken)
     }
 
-    /// The reader has no more packets: is that where the file says it ends?
+    /// The reader has no more packets: is that where the file says it ends? Only of lossless files the length is
+    /// certain; others may have an estimate.
     fn end(&self) -> Result<Next, Why> {
+        let certain = self.codec == "flac" || self.codec.starts_with("pcm");
         match self.length {
-            Some(length) if self.state.frames < length => Err(Why::Short),
+            Some(length) if certain && self.state.frames < length => Err(Why::Short),
             _ => Ok(Next::End),
         }
     }
@@ -281,6 +291,8 @@ struct State {
     mended: u64,
     /// Packets since the last sound.
     barren: u32,
+    /// The frames that are meant to be heard, of those that the decoder puts out.
+    heard: Range<u64>,
 }
 
 impl State {
@@ -295,8 +307,17 @@ impl State {
             return Err(Why::Changes);
         }
         samples::append(sound, format.sample, out);
-        self.frames = self.frames.saturating_add(u64::try_from(sound.frames()).unwrap_or(u64::MAX));
+        self.count(u64::try_from(sound.frames()).unwrap_or(u64::MAX), format, out);
         Ok(())
+    }
+
+    /// Counts `frames` frames that were just put into the empty `out`, and takes away what is not to be heard.
+    fn count(&mut self, frames: u64, format: Format, out: &mut Vec<u8>) {
+        let from = self.frames;
+        self.frames = from.saturating_add(frames);
+        let bytes = |frames: u64| usize::try_from(frames).unwrap_or(usize::MAX).saturating_mul(format.frame_bytes());
+        out.truncate(bytes(self.heard.end.saturating_sub(from)));
+        out.drain(..bytes(self.heard.start.saturating_sub(from)).min(out.len()));
     }
 
     /// Puts silence in the place of a packet that cannot be decoded, so that what follows stays at its time.
@@ -306,7 +327,7 @@ impl State {
         if let (Some(format), 1..=LONGEST_PACKET) = (self.format, frames) {
             let frames32 = FrameCount::new(u32::try_from(frames).unwrap_or(0));
             out.resize(out.len() + format.bytes_of(frames32), format.sample.silence_byte());
-            self.frames = self.frames.saturating_add(frames);
+            self.count(frames, format, out);
             self.mended = self.mended.saturating_add(frames);
         }
     }

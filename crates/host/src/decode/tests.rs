@@ -77,7 +77,7 @@ fn lossy_files_have_the_length_and_the_place_of_the_original() {
     let mut wav = AudioFile::open(testdata("noise-s16.wav")).unwrap();
     let frames = wav.length().unwrap();
     let original = mono(&all(&mut wav).unwrap(), SampleFormat::S16);
-    for name in ["noise.mp3", "noise.ogg"] {
+    for name in ["noise.mp3", "noise.ogg", "noise.m4a"] {
         let mut file = AudioFile::open(testdata(name)).unwrap();
         assert_eq!(file.format(), format(SampleFormat::F32, 48_000), "{name}");
         let sound = all(&mut file).unwrap();
@@ -85,13 +85,6 @@ fn lossy_files_have_the_length_and_the_place_of_the_original() {
         assert_eq!(sound.len() as u64, frames, "{name}: encoder delay and padding are left out");
         assert_eq!(lag(&original, &sound), 0, "{name}");
     }
-}
-
-#[test]
-fn aac_in_mp4_plays() {
-    let mut file = AudioFile::open(testdata("noise.m4a")).unwrap();
-    assert_eq!(file.format().rate, SampleRate::HZ_48000);
-    assert!(mono(&all(&mut file).unwrap(), SampleFormat::F32).len() >= 90_000);
 }
 
 #[test]
