@@ -1,3 +1,59 @@
-//! Project tasks.
+//! Everything that CI and contributors run: `cargo xtask ci` is what CI runs, step by step.
+//!
+//! Each command is a module; [`workspace`] is how they see the crates, [`process`] how they run other programs.
 
-fn main() {}
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool speaks on its terminal")]
+
+mod ci;
+mod deny;
+mod edges;
+mod fuzz;
+mod licence;
+mod packages;
+mod process;
+mod source;
+mod testdata;
+mod tests_run;
+mod workspace;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask COMMAND
+
+  ci                             all of the following checks, as CI runs them; stops at the first that fails
+  test [-- OPTIONS]              installs what the tests with real clients need, then runs all tests
+  edges                          the crates' dependency edges, unsafe code, clocks, I/O and lengths of files
+  deny                           licences, banned crates and sources of everything in Cargo.lock (deny.toml)
+  fuzz [--seconds N] [TARGET]    runs one fuzz target, or all of them (default 10 s each)
+  testdata                       makes the sound files of testdata/ again";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let root = repository_root();
+    let outcome = match args.as_slice() {
+        ["ci"] => ci::run(&root),
+        ["test"] => tests_run::run(&root, &[]),
+        ["test", "--", options @ ..] => tests_run::run(&root, options),
+        ["edges"] => edges::run(&root),
+        ["deny"] => deny::run(&root),
+        ["fuzz", options @ ..] => fuzz::Options::parse(options).and_then(|options| fuzz::run(&root, &options)),
+        ["testdata"] => testdata::run(&root),
+        _ => Err(USAGE.to_owned()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The repository that this program was built in: the folder above its own package.
+fn repository_root() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package).to_owned()
+}

@@ -1,0 +1,71 @@
+//! The layout as data: which crate may know which. A crate that is not here may not exist; a row without a crate is stale.
+
+/// What one crate may depend on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    /// Crates of this workspace.
+    pub(crate) internal: &'static [&'static str],
+    /// Crates from elsewhere.
+    pub(crate) external: External,
+}
+
+/// Which crates from elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum External {
+    /// These alone.
+    Only(&'static [&'static str]),
+    /// Any that deny.toml lets pass: the crate does I/O, or is never shipped.
+    Any,
+}
+
+use External::{Any, Only};
+
+const CORE: &str = "soundpost-core";
+const ENDPOINT: &str = "soundpost-endpoint";
+const DSP: &str = "soundpost-dsp";
+const QUEUE: &str = "soundpost-queue";
+const RT: &str = "soundpost-rt";
+const ENGINE: &str = "soundpost-engine";
+const CODEC: &str = "soundpost-codec";
+const RDP: &str = "soundpost-rdp";
+const LINK: &str = "soundpost-link";
+const HOST: &str = "soundpost-host";
+const TESTKIT: &str = "soundpost-testkit";
+
+/// The table, from the lowest crate upward. Normal and build dependencies count; those of tests alone do not.
+///
+/// `queue` has loom for `cfg(loom)` alone, the build that models its atomics. `rdp` may use IronRDP's data types and
+/// state machines, and none of its crates that do I/O (`-async`, `-tokio`, `-tls`).
+pub(crate) const TABLE: &[Row] = &[
+    Row { name: CORE, internal: &[], external: Only(&[]) },
+    Row { name: ENDPOINT, internal: &[CORE], external: Only(&["thiserror"]) },
+    Row { name: DSP, internal: &[CORE], external: Only(&["rubato", "thiserror"]) },
+    Row { name: QUEUE, internal: &[CORE], external: Only(&["loom", "rtrb"]) },
+    Row { name: RT, internal: &[CORE, DSP, ENDPOINT, QUEUE], external: Only(&[]) },
+    Row { name: ENGINE, internal: &[CORE, DSP, ENDPOINT, QUEUE, RT], external: Only(&["thiserror"]) },
+    Row { name: CODEC, internal: &[CORE], external: Only(&["thiserror"]) },
+    Row {
+        name: RDP,
+        internal: &[CORE],
+        external: Only(&["ironrdp-core", "ironrdp-dvc", "ironrdp-pdu", "ironrdp-rdpsnd", "ironrdp-svc", "thiserror"]),
+    },
+    Row { name: LINK, internal: &[CORE, CODEC, ENDPOINT, QUEUE, RDP], external: Only(&["thiserror"]) },
+    Row { name: HOST, internal: &[CORE, CODEC, DSP, ENDPOINT, ENGINE, LINK, QUEUE, RDP, RT], external: Any },
+    Row {
+        name: TESTKIT,
+        internal: &[CORE, CODEC, DSP, ENDPOINT, ENGINE, LINK, QUEUE, RDP, RT],
+        external: Only(&["thiserror"]),
+    },
+    Row {
+        name: "soundpost-testsuite",
+        internal: &[CORE, CODEC, DSP, ENDPOINT, ENGINE, HOST, LINK, QUEUE, RDP, RT, TESTKIT],
+        external: Any,
+    },
+    Row {
+        name: "soundpost",
+        internal: &[CORE, CODEC, DSP, ENDPOINT, ENGINE, HOST, LINK, QUEUE, RDP, TESTKIT],
+        external: Any,
+    },
+    Row { name: "xtask", internal: &[], external: Any },
+];
