@@ -3,3 +3,4 @@
 mod fuzz_regression;
 mod engine;
 mod guard;
+mod rdp_transport;

@@ -53,7 +53,7 @@ pub trait SessionApp: Send {
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
     fn next_timeout(&self) -> Option<Instant>;
 
-    /// Time has come to `now`.
+    /// Time has come to `now`, or [`wakeup`](Self::wakeup) was signalled. Called whether or not anything can be sent.
     fn handle_timeout(&mut self, now: Instant);
 
     /// What the client's desktop shows. Asked for a few times a second.

@@ -129,6 +129,7 @@ impl Session {
         let awake = watch_fd(duplicate(wakeup)?, Interest::READABLE)?;
         let state = &mut self.state;
         state.mux.start(state.clock.now());
+        state.settle_mux()?;
         for pdu in early {
             if state.handle(&pdu)? {
                 return Ok(SessionEnd::Client);
@@ -163,6 +164,7 @@ impl Session {
                     let mut ready = ready?;
                     wakeup.take();
                     ready.clear_ready();
+                    state.app.handle_timeout(state.clock.now());
                 }
                 filled = self.incoming.fill(), if state.pending.len() < MAX_PENDING => match filled {
                     Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(SessionEnd::Client),
