@@ -119,8 +119,10 @@ impl RenderPort {
         fill: impl FnOnce(&mut [u8]) -> Filled,
     ) -> Result<FrameCount, Fault> {
         let frames = frames.min(self.limits.packet);
-        let mut scope = RenderScope { endpoint: &mut *self.endpoint, filled: Filled::NOTHING };
-        let Some(data) = scope.endpoint.acquire(frames, time) else {
+        let mut scope = RenderScope { endpoint: &mut *self.endpoint, acquired: false, filled: Filled::NOTHING };
+        let answer = scope.endpoint.acquire(frames, time);
+        scope.acquired = true;
+        let Some(data) = answer else {
             return Err(Fault::NoBuffer { requirement: Requirement::T7, asked: frames.get() });
         };
         self.limits.check_data(frames, data, Requirement::T7)?;
@@ -154,14 +156,20 @@ impl RenderPort {
 }
 
 /// Between acquire and release. Whichever way it is left, the release happens, once.
+///
+/// Where acquire itself panicked nothing was acquired, and nothing is released: a second panic during the first would
+/// end the process.
 struct RenderScope<'a> {
     endpoint: &'a mut dyn OutputEndpointRt,
+    acquired: bool,
     filled: Filled,
 }
 
 impl Drop for RenderScope<'_> {
     fn drop(&mut self) {
-        self.endpoint.release(self.filled.frames, self.filled.flag);
+        if self.acquired {
+            self.endpoint.release(self.filled.frames, self.filled.flag);
+        }
     }
 }
 
@@ -215,8 +223,10 @@ impl CapturePort {
     ) -> Result<FrameCount, Fault> {
         let frames = frames.min(self.limits.packet);
         let mut position = Position::default();
-        let mut scope = CaptureScope { endpoint: &mut *self.endpoint, used: FrameCount::ZERO };
-        let Some(captured) = scope.endpoint.acquire(frames, Some(&mut position)) else {
+        let mut scope = CaptureScope { endpoint: &mut *self.endpoint, acquired: false, used: FrameCount::ZERO };
+        let answer = scope.endpoint.acquire(frames, Some(&mut position));
+        scope.acquired = true;
+        let Some(captured) = answer else {
             return Err(Fault::NoBuffer { requirement: Requirement::T5, asked: frames.get() });
         };
         self.limits.check_data(frames, captured.data, Requirement::T5)?;
@@ -250,15 +260,18 @@ impl CapturePort {
     }
 }
 
-/// Between acquire and release. Whichever way it is left, the release happens, once.
+/// Between acquire and release, as [`RenderScope`].
 struct CaptureScope<'a> {
     endpoint: &'a mut dyn InputEndpointRt,
+    acquired: bool,
     used: FrameCount,
 }
 
 impl Drop for CaptureScope<'_> {
     fn drop(&mut self) {
-        self.endpoint.release(self.used);
+        if self.acquired {
+            self.endpoint.release(self.used);
+        }
     }
 }
 
