@@ -151,12 +151,21 @@ impl Settings {
         let certificate = match (args.rdp_certificate.or(file.rdp.certificate), args.rdp_key.or(file.rdp.key)) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, None) => None,
-            (Some(path), None) => return Err(half_a_pair("rdp-certificate", &path, "give its private key with --rdp-key")),
-            (None, Some(path)) => return Err(half_a_pair("rdp-key", &path, "give its certificate with --rdp-certificate")),
+            (Some(path), None) => {
+                return Err(half_a_pair("rdp-certificate", &path, "give its private key with --rdp-key"));
+            }
+            (None, Some(path)) => {
+                return Err(half_a_pair("rdp-key", &path, "give its certificate with --rdp-certificate"));
+            }
         };
-        let security = args.rdp_security.or(file.rdp.security).unwrap_or_else(|| vec![SecurityArg::Nla, SecurityArg::Tls]);
+        let security =
+            args.rdp_security.or(file.rdp.security).unwrap_or_else(|| vec![SecurityArg::Nla, SecurityArg::Tls]);
         if security.is_empty() {
-            return Err(ConfigError::Value { name: "rdp-security", value: "empty".into(), remedy: "use nla, tls or nla,tls" });
+            return Err(ConfigError::Value {
+                name: "rdp-security",
+                value: "empty".into(),
+                remedy: "use nla, tls or nla,tls",
+            });
         }
         let render_format = args.render_format.or(file.render.format).unwrap_or(RenderFormatArg::S16);
         Ok(Self {
@@ -164,7 +173,12 @@ impl Settings {
             security,
             channel: args.rdp_channel.or(file.rdp.channel).unwrap_or(ChannelArg::Auto),
             certificate,
-            users: users(args.user.or(file.user), args.password_file.or(file.password_file), &args.add_user, file.users)?,
+            users: users(
+                args.user.or(file.user),
+                args.password_file.or(file.password_file),
+                &args.add_user,
+                file.users,
+            )?,
             play: args.play.or(file.play.file),
             once: args.once.or(file.play.once).unwrap_or(false),
             render: args.render.or(file.render.file).map(|path| (path, render_format)),
@@ -252,7 +266,11 @@ fn users(
     users.extend(file.into_iter().map(|FileUser { name, password_file }| User { name, password_file }));
     for flag in flags {
         let Some((name, path)) = flag.split_once('=') else {
-            return Err(ConfigError::Value { name: "add-user", value: flag.clone(), remedy: "write NAME=PASSWORD_FILE" });
+            return Err(ConfigError::Value {
+                name: "add-user",
+                value: flag.clone(),
+                remedy: "write NAME=PASSWORD_FILE",
+            });
         };
         users.push(User { name: name.into(), password_file: Some(path.into()) });
     }
@@ -300,7 +318,9 @@ fn lead(periods: u32) -> Result<u32, ConfigError> {
 
 /// The state directory: the one given, or the one that the XDG base directory specification names.
 pub(crate) fn state_dir(given: Option<PathBuf>) -> Result<PathBuf, ConfigError> {
-    given.or_else(|| xdg("XDG_STATE_HOME", ".local/state").map(|dir| dir.join("soundpost"))).ok_or(ConfigError::NoStateDir)
+    given
+        .or_else(|| xdg("XDG_STATE_HOME", ".local/state").map(|dir| dir.join("soundpost")))
+        .ok_or(ConfigError::NoStateDir)
 }
 
 fn default_config() -> Option<PathBuf> {

@@ -143,7 +143,8 @@ mod tests {
         let endpoints = vec![endpoint("127.0.0.1:40000"), endpoint("a.wav")];
         let status = Status { version: "1".into(), pid: 1, listen: "x".into(), endpoints };
         let table = table(&status);
-        let columns: Vec<usize> = table.lines().filter_map(|line| line.find("s16").or_else(|| line.find("FORMAT"))).collect();
+        let columns: Vec<usize> =
+            table.lines().filter_map(|line| line.find("s16").or_else(|| line.find("FORMAT"))).collect();
         assert_eq!(columns.len(), 3);
         assert!(columns.windows(2).all(|pair| pair.first() == pair.last()), "{table}");
     }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use soundpost_core::{Hns, Instant};
 use soundpost_host::event::EventFd;
 use soundpost_host::rdp::{Login, Meter, PanelState, SessionApp, SessionRefused, Sessions, SoundState};
-use soundpost_rdp::mux::{AudioTransport, AudioUnavailable};
 use soundpost_link::rdp::{PumpState, RdpAudio, RdpAudioConfig, RdpAudioEvent, RdpAudioStats, RdpeaConfig};
+use soundpost_rdp::mux::{AudioTransport, AudioUnavailable};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::hub::{Attached, Hub, HubEvent, HubSession, Listener};
@@ -183,7 +183,13 @@ impl SessionApp for Client {
             let channels = device.format.layout.channels().as_usize();
             // A meter that shows an old level of an idle device would be wrong.
             let shown = if device.active { channels } else { 0 };
-            levels.rms.iter().zip(&levels.peak).take(shown).map(|(rms, peak)| Meter::new(dbfs(*rms), dbfs(*peak))).collect()
+            levels
+                .rms
+                .iter()
+                .zip(&levels.peak)
+                .take(shown)
+                .map(|(rms, peak)| Meter::new(dbfs(*rms), dbfs(*peak)))
+                .collect()
         });
         PanelState {
             session: self.session.name.clone(),

@@ -26,10 +26,16 @@ pub(crate) enum ControlError {
     Io { path: PathBuf, error: io::Error },
 }
 
-/// The control socket. Dropping it removes the socket's file.
+/// The control socket's place in the state directory, taken.
+pub(crate) struct ControlSocket {
+    path: PathBuf,
+    listener: std::os::unix::net::UnixListener,
+}
+
+/// The control socket, being answered on.
 pub(crate) struct Control {
     path: PathBuf,
-    task: tokio::task::JoinHandle<()>,
+    task: Option<tokio::task::JoinHandle<()>>,
 }
 
 /// How long one question may take.
@@ -37,29 +43,45 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How many may ask at once.
 const MAX_ASKING: usize = 16;
 
-impl Control {
+impl ControlSocket {
     /// Opens the socket in the state directory, which is the user's alone.
-    pub(crate) fn start(state_dir: &Path, hub: Arc<Hub>, listen: String) -> Result<Self, ControlError> {
+    pub(crate) fn bind(state_dir: &Path) -> Result<Self, ControlError> {
         let path = state_dir.join(SOCKET);
+        let io = |error: io::Error| ControlError::Io { path: path.clone(), error };
         // A socket that nobody answers on was left by a daemon that was killed.
         match std::os::unix::net::UnixStream::connect(&path) {
             Ok(_) => return Err(ControlError::Taken(state_dir.into())),
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                std::fs::remove_file(&path).map_err(|error| ControlError::Io { path: path.clone(), error })?;
+                std::fs::remove_file(&path).map_err(io)?
             }
             Err(_) => {}
         }
-        let listener = UnixListener::bind(&path).map_err(|error| ControlError::Io { path: path.clone(), error })?;
-        let private = std::fs::Permissions::from_mode(0o600);
-        std::fs::set_permissions(&path, private).map_err(|error| ControlError::Io { path: path.clone(), error })?;
-        let task = tokio::spawn(accept(listener, hub, listen));
-        Ok(Self { path, task })
+        let listener = std::os::unix::net::UnixListener::bind(&path).map_err(io)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(io)?;
+        listener.set_nonblocking(true).map_err(io)?;
+        Ok(Self { path, listener })
+    }
+}
+
+impl Control {
+    /// Begins to answer. Within a tokio runtime.
+    pub(crate) fn start(socket: ControlSocket, hub: Arc<Hub>, listen: String) -> Self {
+        let task = match UnixListener::from_std(socket.listener) {
+            Ok(listener) => Some(tokio::spawn(accept(listener, hub, listen))),
+            Err(error) => {
+                tracing::warn!(%error, "no control socket: `soundpost endpoints` will get no answer");
+                None
+            }
+        };
+        Self { path: socket.path, task }
     }
 }
 
 impl Drop for Control {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(task) = &self.task {
+            task.abort();
+        }
         // It is of no use to anybody now; if it stays, the next daemon removes it.
         let _ = std::fs::remove_file(&self.path);
     }
@@ -117,7 +139,8 @@ fn status(hub: &Hub, listen: String) -> Status {
                 (_, Some(_), Some(stats)) => pump_state(stats.state).into(),
                 (_, Some((device, _)), None) => if device.active { "playing" } else { "idle" }.into(),
             };
-            let latency = place.and_then(|(_, connection)| connection.endpoint.as_ref()).map(|attached| attached.latency);
+            let latency =
+                place.and_then(|(_, connection)| connection.endpoint.as_ref()).map(|attached| attached.latency);
             let client = listener.and_then(|stats| stats.client_latency).unwrap_or_default();
             endpoints.push(EndpointStatus {
                 session: session.name.clone(),

@@ -81,7 +81,8 @@ impl Hub {
         let mut sessions = Vec::new();
         for name in names {
             let id = engine.open_session(name)?;
-            let device = DeviceConfig { rate, period, ..DeviceConfig::new(format!("{name}'s speakers"), DataFlow::Render) };
+            let device =
+                DeviceConfig { rate, period, ..DeviceConfig::new(format!("{name}'s speakers"), DataFlow::Render) };
             let device = engine.open_device(id, device)?;
             sessions.push(HubSession { name: name.clone(), id, device });
         }

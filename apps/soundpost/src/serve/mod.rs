@@ -11,12 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use soundpost_core::{ChannelLayout, Format, SampleFormat};
+use soundpost_endpoint::Endpoint;
+use soundpost_engine::StreamId;
+use soundpost_host::clock::MonotonicClock;
 use soundpost_host::decode::AudioFile;
 use soundpost_host::event::EventFd;
 use soundpost_host::play::{PlayState, Player, Repeat, stream_config};
 use soundpost_host::rdp::{Account, Accounts, Listener, Password, Security, Server, ServerCertificate, ServerConfig};
 use soundpost_host::record::{Recording, record};
-use soundpost_engine::StreamId;
 use soundpost_rdp::mux::AudioChannelPolicy;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -24,7 +26,7 @@ use tokio::time::{sleep, timeout};
 
 use self::banner::Credentials;
 use self::client::Listeners;
-use self::control::Control;
+use self::control::{Control, ControlSocket};
 use self::hub::{Attached, Hub, HubEvent, Running};
 use crate::cli::{ChannelArg, Listen, RenderFormatArg, SecurityArg, ServeArgs};
 use crate::config::Settings;
@@ -56,11 +58,24 @@ pub(crate) enum Ended {
 pub(crate) fn run(args: ServeArgs) -> Result<Ended, Failure> {
     let settings = Settings::resolve(args)?;
     crate::logging::start(&settings.log, settings.log_format)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("soundpost-net")
+        .on_thread_start(prefer_this_thread)
+        .enable_all()
+        .build()?;
     let ended = runtime.block_on(serve(&settings));
     // Nothing that is still running then has anything to lose.
     runtime.shutdown_timeout(Duration::from_millis(500));
     ended
+}
+
+/// Sound that is rendered in time must also be sent in time: the network threads go before ordinary work, where the
+/// system grants it (root, or RLIMIT_NICE). Where it does not, they run like any other.
+fn prefer_this_thread() {
+    if let Err(error) = rustix::process::setpriority_process(None, -11) {
+        tracing::debug!(%error, "network threads run at the usual priority");
+    }
 }
 
 async fn serve(settings: &Settings) -> Result<Ended, Failure> {
@@ -71,19 +86,23 @@ async fn serve(settings: &Settings) -> Result<Ended, Failure> {
         Listen::Off => None,
     };
     make_state_dir(&settings.state_dir)?;
+    let socket = ControlSocket::bind(&settings.state_dir)?;
     let credentials = credentials(settings)?;
+    let config = listener.is_some().then(|| server_config(settings, &credentials)).transpose()?;
     let names: Vec<String> = settings.users.iter().map(|user| user.name.clone()).collect();
     let files = open_files(settings.play.as_deref(), names.len())?;
+    let recording =
+        settings.render.as_ref().map(|(path, sample)| start_recording(settings, path, *sample)).transpose()?;
+
     let (events, inbox) = unbounded_channel();
     let (hub, running) = Hub::start(&names, settings.rate, settings.period, settings.lead, events.clone())?;
-    let tape = settings.render.as_ref().map(|(path, format)| Tape::start(&hub, path, *format)).transpose()?;
+    let tape = recording.map(|(endpoint, recording)| Tape::start(&hub, endpoint, recording)).transpose()?;
     let players = players(&hub, files, settings.once)?;
     let address = listener.as_ref().map(Listener::address);
     let told = address.map_or_else(|| "nowhere (RDP is off)".to_owned(), |address| address.to_string());
-    let control = Control::start(&settings.state_dir, hub.clone(), told)?;
-    let server = match listener {
-        Some(listener) => {
-            let config = server_config(settings, &credentials)?;
+    let control = Control::start(socket, hub.clone(), told);
+    let server = match listener.zip(config) {
+        Some((listener, config)) => {
             let sessions = Listeners { hub: hub.clone(), events, period: settings.period, rate: settings.rate };
             Some(Server::start(listener, config, Arc::new(sessions))?)
         }
@@ -95,8 +114,7 @@ async fn serve(settings: &Settings) -> Result<Ended, Failure> {
     };
     banner::print(settings, address, &credentials);
     let daemon = Daemon { hub, running, tape, players, control, server };
-    let end = daemon.wait(inbox, signals, settings.once).await;
-    Ok(end)
+    Ok(daemon.wait(inbox, signals, settings.once).await)
 }
 
 /// Everything that runs.
@@ -237,18 +255,25 @@ fn ended_worse(ended: Ended) -> Ended {
 }
 
 impl Tape {
-    fn start(hub: &Arc<Hub>, path: &Path, format: RenderFormatArg) -> Result<Self, Failure> {
+    fn start(hub: &Arc<Hub>, endpoint: Endpoint, recording: Recording) -> Result<Self, Failure> {
         let session = hub.sessions().first().ok_or("there is no session to record")?.clone();
-        let sample = match format {
-            RenderFormatArg::S16 => SampleFormat::S16,
-            RenderFormatArg::S24 => SampleFormat::S24,
-            RenderFormatArg::F32 => SampleFormat::F32,
-        };
-        let format = Format { sample, rate: hub.rate(), layout: ChannelLayout::STEREO };
-        let (endpoint, recording) = record(path, format, hub.clock())?;
-        let attached = hub.attach(&session, &path.display().to_string(), endpoint)?;
+        let attached = hub.attach(&session, &recording.path().display().to_string(), endpoint)?;
         Ok(Self { attached, recording })
     }
+}
+
+fn start_recording(
+    settings: &Settings,
+    path: &Path,
+    sample: RenderFormatArg,
+) -> Result<(Endpoint, Recording), Failure> {
+    let sample = match sample {
+        RenderFormatArg::S16 => SampleFormat::S16,
+        RenderFormatArg::S24 => SampleFormat::S24,
+        RenderFormatArg::F32 => SampleFormat::F32,
+    };
+    let format = Format { sample, rate: settings.rate, layout: ChannelLayout::STEREO };
+    Ok(record(path, format, Arc::new(MonotonicClock))?)
 }
 
 /// The file, opened once for each session: every session plays it from its own first listener on.
@@ -309,11 +334,9 @@ fn server_config(settings: &Settings, credentials: &[Credentials]) -> Result<Ser
 
 /// The state directory, for this user alone.
 fn make_state_dir(path: &Path) -> Result<(), Failure> {
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(|error| format!("cannot make the state directory {}: {error}; name another with --state-dir", path.display()))?;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| {
+        format!("cannot make the state directory {}: {error}; name another with --state-dir", path.display())
+    })?;
     Ok(())
 }
 

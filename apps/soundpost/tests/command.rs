@@ -1,0 +1,86 @@
+//! The command line: what it prints, and how it ends.
+
+use std::net::TcpListener;
+
+use crate::daemon::{Daemon, output};
+
+fn refused(args: &[&str]) -> String {
+    let output = output(args);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert_eq!(told.trim_end().lines().count(), 1, "{told}");
+    told
+}
+
+#[test]
+fn what_cannot_work_is_one_line_that_says_what_to_do_and_exit_status_2() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let state = path("state");
+    let serve = |more: &[&str]| {
+        let mut args = vec!["serve", "--user", "anna", "--state-dir", &state, "--rdp", "127.0.0.1:0"];
+        args.extend_from_slice(more);
+        refused(&args)
+    };
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    assert!(refused(&["serve", "--state-dir", &state, "--rdp", &taken]).contains("in use"));
+    assert!(
+        refused(&["serve", "--state-dir", &state, "--rdp", "192.0.2.1:0"]).contains("not an address of this machine")
+    );
+    assert!(serve(&["--play", &path("missing.wav")]).contains("missing.wav"));
+    std::fs::write(path("noise.wav"), [7; 5000]).unwrap();
+    assert!(serve(&["--play", &path("noise.wav")]).contains("noise.wav"));
+    assert!(serve(&["--render", &path("no/such/folder.wav")]).contains("folder.wav"));
+    assert!(serve(&["--password-file", &path("missing")]).contains("password file"));
+    std::fs::write(path("bad.pem"), "nothing").unwrap();
+    assert!(serve(&["--rdp-certificate", &path("bad.pem"), "--rdp-key", &path("bad.pem")]).contains("bad.pem"));
+    std::fs::write(path("config.toml"), "[rdp]\nlisen = \"x\"\n").unwrap();
+    assert!(serve(&["--config", &path("config.toml")]).contains("did you mean `rdp.listen`?"));
+    assert!(serve(&["--log", "soundpost=loud"]).contains("log level"));
+}
+
+#[test]
+fn a_second_daemon_does_not_take_the_first_ones_state() {
+    let daemon = Daemon::start(&[]);
+    let state = daemon.path("state");
+    let told = refused(&["serve", "--rdp", "127.0.0.1:0", "--state-dir", state.to_str().unwrap(), "--log", "error"]);
+    assert!(told.contains("another soundpost uses"), "{told}");
+}
+
+#[test]
+fn endpoints_of_a_running_daemon_are_listed() {
+    let tone = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/welcome.flac");
+    let daemon = Daemon::start(&["--play", tone]);
+    let state = daemon.path("state");
+    let list = |more: &[&str]| {
+        let mut args = vec!["endpoints", "--state-dir", state.to_str().unwrap()];
+        args.extend_from_slice(more);
+        let output = output(&args);
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(list(&[]).contains("nobody listens yet"));
+    let client = daemon.connect();
+    assert!(client.wait_until(|record| record.pcm.iter().any(|byte| *byte != 0)), "{:?}", client.record().ended);
+    let table = list(&[]);
+    assert!(table.contains("s16 48000 Hz stereo") && table.contains("playing") && table.contains("20.0"), "{table}");
+    let json: serde_json::Value = serde_json::from_str(&list(&["--json"])).unwrap();
+    assert_eq!(json[0]["session"], "tester");
+    assert_eq!(json[0]["flow"], "render");
+}
+
+#[test]
+fn version_man_page_and_completions_are_printed() {
+    let text = |args: &[&str]| String::from_utf8(output(args).stdout).unwrap();
+    assert_eq!(text(&["--version"]), format!("soundpost {}\n", env!("CARGO_PKG_VERSION")));
+    let man = text(&["man"]);
+    for flag in
+        ["rdp", "user", "password\\-file", "play", "once", "render", "state\\-dir", "rdp\\-channel", "rdp\\-security"]
+    {
+        assert!(man.contains(&format!("\\-\\-{flag}")), "{flag} is not in the man page");
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(text(&["completions", shell]).contains("password-file"), "{shell}");
+    }
+}

@@ -1,0 +1,14 @@
+//! The daemon as its users meet it: the real binary, real sockets, real time.
+//!
+//! `SOUNDPOST_TEST_SECONDS` sets how long the sound is that listeners have to hear in full (15 where it is not set).
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(clippy::as_conversions, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "tests")]
+#![allow(clippy::print_stderr, reason = "tests say what they measured")]
+
+mod command;
+mod counter;
+mod daemon;
+mod ending;
+mod hostile;
+mod listeners;
