@@ -191,9 +191,11 @@ impl Engine {
     pub fn unregister(&mut self, session: SessionId, endpoint: EndpointId) -> Result<(), EngineError> {
         self.session(session)?;
         if let HalfPlace::On(connection) = self.endpoint(session, endpoint)?.place {
-            let device = self.device_of(session, connection);
-            // Without a device the half is on its way back already.
-            if let Some(device) = device {
+            // Where the connection is gone, or holds another one by now, the half is on its way back already.
+            if let Some(device) = self.device_of(session, connection)
+                && self.device(session, device)?.connections.get(&connection).and_then(|there| there.endpoint)
+                    == Some(endpoint)
+            {
                 self.detach_from(session, device, connection)?;
             }
             self.endpoint(session, endpoint)?.leaving = true;

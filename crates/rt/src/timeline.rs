@@ -12,6 +12,8 @@ use soundpost_core::{Hns, Instant};
 pub struct Timeline {
     period: Duration,
     next: Option<Instant>,
+    /// No turn was taken since the start: the first cannot be late.
+    fresh: bool,
 }
 
 /// A pass that is due.
@@ -36,7 +38,7 @@ impl Timeline {
     /// The timeline of a period; stopped.
     #[must_use]
     pub fn new(period: Hns) -> Self {
-        Self { period: period.to_duration().max(Duration::from_micros(100)), next: None }
+        Self { period: period.to_duration().max(Duration::from_micros(100)), next: None, fresh: false }
     }
 
     /// The time between two passes.
@@ -45,8 +47,9 @@ impl Timeline {
         self.period
     }
 
-    /// Starts: a pass is due at once. Answers how long ago it would have been due on the grid.
+    /// Starts: a pass is due at once.
     pub fn start(&mut self, now: Instant) {
+        self.fresh = true;
         self.next = Some(self.grid(now));
     }
 
@@ -70,6 +73,7 @@ impl Timeline {
     pub fn take(&mut self, now: Instant) -> Option<Turn> {
         let due = self.next.filter(|due| *due <= now)?;
         let behind = now.saturating_since(due);
+        let fresh = core::mem::take(&mut self.fresh);
         let missed = u32::try_from(behind.as_nanos() / self.period.as_nanos()).unwrap_or(u32::MAX);
         if behind > Self::STALL {
             let grid = self.grid(now);
@@ -83,7 +87,7 @@ impl Timeline {
             });
         }
         self.next = Some(due + self.period * missed.saturating_add(1));
-        Some(Turn { lateness: behind, late: behind > self.period / 4, missed, stalled: false, driven: false })
+        Some(Turn { lateness: behind, late: !fresh && behind > self.period / 4, missed, stalled: false, driven: false })
     }
 
     /// The last of the shared times that is not after `now`.
@@ -110,6 +114,7 @@ mod tests {
         line.start(at(13 * MS));
         let turn = line.take(at(13 * MS)).unwrap();
         assert_eq!((turn.lateness, turn.missed, turn.stalled), (Duration::from_millis(3), 0, false));
+        assert!(!turn.late, "the first pass cannot be late");
         assert_eq!(line.next(), Some(at(20 * MS)));
         let turn = line.take(at(22 * MS)).unwrap();
         assert!(!turn.late);
