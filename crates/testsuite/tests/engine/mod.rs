@@ -1,5 +1,12 @@
 //! The engine through its public interface, on the virtual clock.
 
+#![allow(
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    clippy::unwrap_used,
+    reason = "test arithmetic, and helpers of tests that may fail as tests do"
+)]
+
 mod capture;
 mod faults;
 mod mixing;

@@ -41,7 +41,7 @@ impl World {
         match (choice, session, device, stream, connection, endpoint) {
             (0, ..) if self.sessions.len() < 6 => self.sessions.extend(engine.open_session("session").ok()),
             (1, Some(session), ..) if self.devices.len() < 12 => {
-                let flow = if random % 3 == 0 { DataFlow::Capture } else { DataFlow::Render };
+                let flow = if random.is_multiple_of(3) { DataFlow::Capture } else { DataFlow::Render };
                 let mut config = DeviceConfig::new("device", flow);
                 config.period = soundpost_core::Hns::new([25_000, 50_000, 100_000, 200_000][random as usize % 4]);
                 if let Ok(device) = engine.open_device(session, config) {
@@ -74,7 +74,7 @@ impl World {
                 let mut config = StockConfig::new(format(SampleFormat::S16, 48_000, 2));
                 config.offset = RateOffset::from_ppb((random % 2_000_000) as i32 - 1_000_000);
                 let clock = self.runner.endpoint_clock();
-                let capture = random % 3 == 0;
+                let capture = random.is_multiple_of(3);
                 let (endpoint, probe) = if capture {
                     capture_probe(&config, clock, noise(config.format, 1_000, random))
                 } else {
@@ -93,24 +93,24 @@ impl World {
             }
             (10, _, _, Some((session, stream)), ..) => {
                 let _ = engine.set_stream_volume(session, stream, Gain::new((random % 100) as f32 / 50.0));
-                let _ = engine.set_paused(session, stream, random % 4 == 0);
+                let _ = engine.set_paused(session, stream, random.is_multiple_of(4));
             }
             (11, _, Some((session, device, _)), ..) => {
-                let _ = engine.set_device_muted(session, device, random % 2 == 0);
+                let _ = engine.set_device_muted(session, device, random.is_multiple_of(2));
             }
-            (12, _, _, Some((session, stream)), ..) if random % 3 == 0 => {
+            (12, _, _, Some((session, stream)), ..) if random.is_multiple_of(3) => {
                 let _ = engine.close_stream(session, stream);
             }
-            (13, _, Some((session, device, _)), ..) if random % 8 == 0 => {
+            (13, _, Some((session, device, _)), ..) if random.is_multiple_of(8) => {
                 let _ = engine.close_device(session, device);
             }
-            (14, _, _, _, _, Some((session, endpoint))) if random % 4 == 0 => {
+            (14, _, _, _, _, Some((session, endpoint))) if random.is_multiple_of(4) => {
                 let _ = engine.unregister(session, endpoint);
             }
-            (15, Some(session), ..) if random % 16 == 0 => {
+            (15, Some(session), ..) if random.is_multiple_of(16) => {
                 let _ = engine.close_session(session);
             }
-            (16, ..) if random % 8 == 0 => self.runner.stall(ms(random % 300)),
+            (16, ..) if random.is_multiple_of(8) => self.runner.stall(ms(random % 300)),
             (17, _, _, Some((session, stream)), ..) => {
                 let _ = engine.drain(session, stream);
             }

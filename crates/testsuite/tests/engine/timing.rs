@@ -113,9 +113,9 @@ fn every_period_keeps_its_own_pace_on_one_worker() {
     let mut runner = Runner::new(1, no_alloc);
     let session = runner.engine.open_session("alice").unwrap();
     let mut writers = Vec::new();
-    for period in [25_000, 50_000, 100_000, 200_000] {
+    for period in [25_000_u64, 50_000, 100_000, 200_000] {
         let mut config = DeviceConfig::new("speakers", DataFlow::Render);
-        config.period = Hns::new(period);
+        config.period = Hns::new(i64::try_from(period).unwrap());
         let device = runner.engine.open_device(session, config).unwrap();
         let stream = soundpost_engine::StreamConfig::new("player", Format::DEFAULT);
         writers.push((period, runner.engine.open_stream(session, device, stream).unwrap().1));
@@ -127,7 +127,7 @@ fn every_period_keeps_its_own_pace_on_one_worker() {
         }
     });
     for (device, (period, writer)) in runner.engine.snapshot().sessions[0].devices.iter().zip(&mut writers) {
-        let expected = 2 * 10_000_000 / u64::from(period.unsigned_abs());
+        let expected = 2 * 10_000_000 / *period;
         assert!(device.stats.passes.abs_diff(expected) <= 1, "{} passes of {period}", device.stats.passes);
         assert_eq!((device.stats.late, device.stats.missed), (0, 0));
         assert!(writer.position().get().abs_diff(96_000) <= 960);
