@@ -14,8 +14,11 @@ use crate::cli::LogFormatArg;
 pub(crate) fn start(level: &str, format: LogFormatArg) -> Result<(), String> {
     // A bare level means ours: at debug the libraries below write more than anybody reads.
     let directives = match level {
-        "error" | "warn" | "info" => level.to_owned(),
-        "debug" | "trace" => format!("info,soundpost={level},soundpost_host={level},soundpost_engine={level}"),
+        // rustls warns of every client that sends an address as a name, as most RDP clients do.
+        "error" | "warn" | "info" => format!("{level},rustls=error"),
+        "debug" | "trace" => {
+            format!("info,rustls=error,soundpost={level},soundpost_host={level},soundpost_engine={level}")
+        }
         filter => filter.to_owned(),
     };
     let filter = EnvFilter::try_new(&directives)

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use soundpost_testsuite::client::{Client, Options};
@@ -11,8 +12,13 @@ use soundpost_testsuite::client::{Client, Options};
 pub(crate) const USER: &str = "tester";
 pub(crate) const PASSWORD: &str = "open sesame";
 
+/// One daemon at a time: two of them, with their clients, would disturb each other's real time. (With nextest, where
+/// every test is a process, `.config/nextest.toml` sees to that.)
+static ALONE: Mutex<()> = Mutex::new(());
+
 /// A running daemon with a state directory of its own. Killed when dropped.
 pub(crate) struct Daemon {
+    _alone: MutexGuard<'static, ()>,
     child: Child,
     pub(crate) address: SocketAddr,
     pub(crate) dir: tempfile::TempDir,
@@ -38,6 +44,7 @@ pub(crate) fn output(args: &[&str]) -> Output {
 impl Daemon {
     /// Starts `serve` with these arguments on a free port and waits until it listens.
     pub(crate) fn start(args: &[&str]) -> Self {
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let dir = tempfile::tempdir().unwrap();
         let password = dir.path().join("password");
         std::fs::write(&password, PASSWORD).unwrap();
@@ -55,7 +62,7 @@ impl Daemon {
         };
         // The rest is read too, so that the daemon never writes into a closed pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, address: address.parse().unwrap(), dir }
+        Self { _alone: alone, child, address: address.parse().unwrap(), dir }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -1,8 +1,6 @@
 //! What one RDP connection is to the daemon: a listener of its session.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use soundpost_core::{Hns, Instant};
 use soundpost_host::event::EventFd;
@@ -219,18 +217,19 @@ impl Drop for Client {
 
 /// What a person wants to know about the way to the client. Rounded, so that the panel is not redrawn for nothing.
 fn detail(stats: &RdpAudioStats) -> String {
-    let mut text = String::new();
-    let millis = |time: Duration| time.as_millis();
+    let mut parts = Vec::new();
     if let Some(round_trip) = stats.round_trip {
-        let _ = write!(text, "round trip {} ms", millis(round_trip));
+        parts.push(format!("round trip {} ms", round_trip.as_millis()));
     }
     if let Some(latency) = stats.client_latency.filter(|latency| !latency.is_zero()) {
-        let _ = write!(text, "{}client buffer {} ms", if text.is_empty() { "" } else { ", " }, millis(latency) / 5 * 5);
+        parts.push(format!("client buffer {} ms", latency.as_millis() / 5 * 5));
     }
-    if stats.cuts > 0 {
-        let _ = write!(text, "{}{} stalls", if text.is_empty() { "" } else { ", " }, stats.cuts);
+    match stats.cuts {
+        0 => {}
+        1 => parts.push("1 stall".to_owned()),
+        more => parts.push(format!("{more} stalls")),
     }
-    text
+    parts.join(", ")
 }
 
 /// A linear level in dB below full scale.

@@ -33,7 +33,6 @@ pub(crate) struct Hub {
     notify: Arc<EventFd>,
     sessions: Vec<HubSession>,
     listeners: Mutex<HashMap<EndpointId, Arc<Listener>>>,
-    rate: SampleRate,
     lead: u32,
     stopping: AtomicBool,
     /// A real-time thread has ended without being asked to.
@@ -91,7 +90,7 @@ impl Hub {
         let threads = RtThreads::start(workers.into_iter().map(|worker| (work(worker, alive()), wake.clone())))?;
         let (listeners, stopping) = (Mutex::default(), AtomicBool::new(false));
         let engine = Mutex::new(engine);
-        let hub = Arc::new(Self { engine, clock, notify, sessions, listeners, rate, lead, stopping, failed });
+        let hub = Arc::new(Self { engine, clock, notify, sessions, listeners, lead, stopping, failed });
         let upkeep = {
             let hub = hub.clone();
             let thread = std::thread::Builder::new().name("soundpost-upkeep".into());
@@ -107,11 +106,6 @@ impl Hub {
     /// What a player signals when it has ended: the upkeep has nothing to do then, but looks.
     pub(crate) fn player_changed(&self) -> Arc<dyn Event> {
         self.notify.clone()
-    }
-
-    /// The rate at which sessions mix.
-    pub(crate) fn rate(&self) -> SampleRate {
-        self.rate
     }
 
     pub(crate) fn sessions(&self) -> &[HubSession] {
