@@ -7,4 +7,5 @@
 
 #[cfg(feature = "client")]
 pub mod client;
+pub mod judge;
 pub mod oracles;
