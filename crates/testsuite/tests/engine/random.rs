@@ -36,7 +36,10 @@ impl World {
         let device = self.random.pick(&self.devices).copied();
         let stream = self.random.pick(&self.streams).copied();
         let connection = self.random.pick(&self.connections).copied();
-        let endpoint = self.random.pick(&self.endpoints).copied();
+        // Mostly one of the connection's own session: those of others are only refused.
+        let mut near = self.endpoints.clone();
+        near.retain(|(session, _)| connection.is_some_and(|(own, _)| own == *session) || random.is_multiple_of(8));
+        let endpoint = self.random.pick(&near).copied();
         // Results are not looked at: a refusal is as good as a success, what counts is what holds afterwards.
         match (choice, session, device, stream, connection, endpoint) {
             (0, ..) if self.sessions.len() < 6 => self.sessions.extend(engine.open_session("session").ok()),
@@ -70,7 +73,7 @@ impl World {
             (4, _, Some((session, device, _)), ..) => {
                 self.connections.extend(engine.connect(session, device).ok().map(|id| (session, id)));
             }
-            (5 | 6, Some(session), ..) if self.probes.len() < 40 => {
+            (5 | 6, Some(session), ..) if self.probes.len() < 60 => {
                 let mut config = StockConfig::new(format(SampleFormat::S16, 48_000, 2));
                 config.offset = RateOffset::from_ppb((random % 2_000_000) as i32 - 1_000_000);
                 let clock = self.runner.endpoint_clock();
@@ -130,6 +133,25 @@ impl World {
         }
         self.runner.run_for(ms(self.random.below(20)));
         self.check();
+        if self.random.below(4) == 0 {
+            self.forget_what_is_gone();
+        }
+    }
+
+    /// Until then calls are made with ids that are gone, too.
+    fn forget_what_is_gone(&mut self) {
+        let snapshot = self.runner.engine.snapshot();
+        let sessions = &snapshot.sessions;
+        let devices = || sessions.iter().flat_map(|session| &session.devices);
+        self.sessions.retain(|id| sessions.iter().any(|session| session.id == *id));
+        self.devices.retain(|(_, id, _)| devices().any(|device| device.id == *id));
+        self.streams.retain(|(_, id)| devices().flat_map(|device| &device.streams).any(|stream| stream.id == *id));
+        self.connections
+            .retain(|(_, id)| devices().flat_map(|device| &device.connections).any(|found| found.id == *id));
+        let endpoints = || sessions.iter().flat_map(|session| &session.endpoints);
+        self.endpoints.retain(|(_, id)| endpoints().any(|endpoint| endpoint.id == *id));
+        self.writers.retain(|writer| !writer.is_closed());
+        self.readers.retain(|reader| !reader.is_closed());
     }
 
     fn check(&mut self) {
@@ -185,6 +207,8 @@ fn run(seed: u64, operations: u32) -> Digest {
         });
         assert_eq!(check_order(calls, packet.max().unwrap_or(FrameCount::ZERO), *flow), [], "seed {seed}");
     }
+    let attached = world.probes.iter().filter(|(_, _, calls)| calls.len() > 10).count();
+    assert!(attached >= 8, "seed {seed} attached only {attached} endpoints: the run tests nothing");
     world.digest
 }
 

@@ -197,6 +197,25 @@ fn clocks_that_are_off_cut_or_starve_and_are_counted() {
 }
 
 #[test]
+fn a_clock_that_is_hardly_off_loses_nothing() {
+    // 20 ppm are 4 frames in 4 s: they wait, or come out of the cushion, and the very last one is heard too.
+    for ppb in [-20_000, -5_000, 5_000, 20_000] {
+        let mut scene = Scene::new();
+        let mut config = StockConfig::new(S16);
+        config.offset = RateOffset::from_ppb(ppb);
+        let (_, _, mut probe) = scene.listener_with(&config, AttachConfig::default());
+        let sound = noise(S16, 48_000 * 4, 7);
+        let mut player = scene.player(S16, sound.clone());
+        scene.play(&mut [&mut player], ms(4_500));
+        let stats = scene.connection_stats(0);
+        assert_eq!((stats.underruns, stats.cut), (0, 0), "{ppb} ppb");
+        let heard = probe.take_sound();
+        let start = find(&heard, &sound[..64], 4).unwrap();
+        assert!(heard[start..].starts_with(&sound), "{ppb} ppb: frames were lost");
+    }
+}
+
+#[test]
 fn rates_are_converted_on_both_sides_without_a_gap() {
     // A 1 kHz sine at 44.1 kHz through a 48 kHz device to a 32 kHz endpoint.
     let from = format(SampleFormat::F32, 44_100, 2);
@@ -233,6 +252,21 @@ fn rates_are_converted_on_both_sides_without_a_gap() {
     }
     assert_eq!(scene.stream_stats(0).underruns, 0);
     assert_eq!(scene.connection_stats(0).underruns, 0);
+}
+
+#[test]
+fn the_end_of_a_converted_stream_is_heard_although_it_is_inside_the_filter_for_several_passes() {
+    let mut device = DeviceConfig::new("speakers", DataFlow::Render);
+    device.period = soundpost_core::Hns::new(25_000);
+    let mut scene = Scene::with(crate::guard::no_alloc, device);
+    let (_, _, mut probe) = scene.listener(format(SampleFormat::F32, 48_000, 1));
+    let narrow = format(SampleFormat::F32, 8_000, 1);
+    let mut player = scene.player(narrow, 0.5_f32.to_le_bytes().repeat(2_000));
+    scene.play(&mut [&mut player], ms(500));
+    let heard = probe.take_sound();
+    let loud = heard.chunks(4).filter(|x| f32::from_le_bytes([x[0], x[1], x[2], x[3]]) > 0.25).count();
+    assert!(loud.abs_diff(12_000) <= 12, "{loud} frames of 12,000");
+    assert!(scene.drained(player.id));
 }
 
 #[test]
