@@ -11,7 +11,7 @@ use super::scene::{S16, Scene, find, format, ms, noise};
 #[test]
 fn one_stream_at_unity_arrives_bit_for_bit() {
     for sample in SampleFormat::ALL {
-        // An s32 does not fit into the mix's 24 bits of mantissa: its own test is the conversion's.
+        // The noise has 16 bits: of an s32 the mix keeps no more than 24.
         for (rate, channels) in [(48_000, 2), (44_100, 1), (8_000, 8), (192_000, 2)] {
             let format = format(sample, rate, channels);
             let mut device = DeviceConfig::new("speakers", DataFlow::Render);
