@@ -4,7 +4,6 @@
 //! starting again without a gap, errors that say what to do, and a wall around the decoder. A file is input from
 //! outside: a decoder that panics on it ends that file and nothing else, and what it produces is bounded.
 
-mod edit;
 mod error;
 mod samples;
 
@@ -24,7 +23,7 @@ use symphonia::core::io::{MediaSourceStream, MediaSourceStreamOptions};
 use symphonia::core::meta::MetadataOptions;
 use symphonia::core::packet::Packet;
 
-pub use edit::{Edit, mp4_edit};
+use soundpost_codec::{Edit, mp4_edit};
 pub use error::{DecodeError, OpenError};
 
 /// Packets in a row that may be broken, or give no sound, before a file counts as damaged.

@@ -8,7 +8,7 @@
 //! lock that somebody out. The wait for an address grows further, since only that address pays for it.
 
 use std::hash::{BuildHasher, RandomState};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use soundpost_core::Instant;
@@ -105,8 +105,8 @@ impl ThrottleConfig {
 /// What counts as one address: an IPv4 address, or the 64 bits of an IPv6 address that one customer is given.
 fn network(address: IpAddr) -> u128 {
     match address.to_canonical() {
-        IpAddr::V4(v4) => u128::from(v4.to_ipv6_mapped().to_bits()),
-        IpAddr::V6(v6) => u128::from(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).to_bits()),
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(v6) => v6.to_bits() & (u128::MAX << 64),
     }
 }
 

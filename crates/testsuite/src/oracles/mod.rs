@@ -9,10 +9,12 @@
 
 #![expect(clippy::panic, reason = "a broken promise is told by a panic: that is what the fuzzer looks for")]
 
+mod mp4_edit;
 mod mux;
 mod rdpea;
 mod wave_format;
 
+pub use self::mp4_edit::mp4_edit;
 pub use self::mux::mux;
 pub use self::rdpea::rdpea;
 pub use self::wave_format::wave_format;
@@ -21,7 +23,7 @@ pub use self::wave_format::wave_format;
 pub type Oracle = (&'static str, fn(&[u8]));
 
 /// All oracles.
-pub const ALL: &[Oracle] = &[("mux", mux), ("rdpea", rdpea), ("wave_format", wave_format)];
+pub const ALL: &[Oracle] = &[("mp4_edit", mp4_edit), ("mux", mux), ("rdpea", rdpea), ("wave_format", wave_format)];
 
 /// Takes operations and their arguments from the front of the fuzzer's bytes. Past the end everything is 0 and empty.
 struct Script<'a>(&'a [u8]);

@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn colours_are_packed_as_the_depth_wants_it() {
         let pixel = Pixel { red: 0xFF, green: 0x84, blue: 0x08 };
-        assert_eq!(packed(pixel, 2), 0b11111_100001_00001);
-        assert_eq!(packed(pixel, 3), 0b0_11111_10000_00001);
+        assert_eq!(packed(pixel, 2), 0xFC21);
+        assert_eq!(packed(pixel, 3), 0x7E01);
     }
 }
