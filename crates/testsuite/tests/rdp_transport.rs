@@ -384,6 +384,17 @@ fn malformed_channel_data_does_not_end_the_session() {
     assert_eq!(fixture.events.lock().unwrap().ended, 0);
 }
 
+/// The bytes that the kernel still holds for a client. Everything that was sent is acknowledged at once here, so they
+/// were not sent.
+fn unsent(server: SocketAddr, client: SocketAddr) -> u64 {
+    let port_of = |address: &str| u16::from_str_radix(address.split_once(':').unwrap().1, 16).unwrap();
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let mut connections = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let ports = (server.port(), client.port());
+    let connection = connections.find(|fields| (port_of(fields[1]), port_of(fields[2])) == ports).unwrap();
+    u64::from_str_radix(connection[4].split_once(':').unwrap().0, 16).unwrap()
+}
+
 #[test]
 fn a_client_that_does_not_read_holds_up_nobody_and_is_kept() {
     let fixture = Fixture::with_apps(true, |_| {});
@@ -398,11 +409,11 @@ fn a_client_that_does_not_read_holds_up_nobody_and_is_kept() {
     // Fifty seconds of sound pass to the one.
     assert!(well.wait_until(|record| record.pcm.len() > 10_000_000));
     let fetched = fixture.events.lock().unwrap().fetched[0];
+    let unsent = unsent(fixture.address, stuck.address());
+    println!("fetched {fetched} bytes for a client that does not read, of which {unsent} were not sent");
+    // Half of the limit of 16 KiB, and one message.
+    assert!(unsent <= 8 * 1024 + 2 * 1024, "{unsent} bytes of sound are in the kernel and were not sent");
     assert!(fetched < 512 * 1024, "{fetched} bytes were fetched for a client that does not read");
-    // It asks for answers that it does not read either: at some point it is not heard any more.
-    for _ in 0..20_000 {
-        stuck.request_shutdown();
-    }
     let before = well.record().pcm.len();
     assert!(well.wait_until(|record| record.pcm.len() > before + 10_000_000));
     let again = fixture.events.lock().unwrap().fetched[0];
@@ -411,6 +422,25 @@ fn a_client_that_does_not_read_holds_up_nobody_and_is_kept() {
     stuck.read(true);
     let before = stuck.record().pcm.len();
     assert!(stuck.wait_until(|record| record.pcm.len() > before + 1_000_000));
+}
+
+#[test]
+fn a_client_that_asks_but_does_not_read_is_no_longer_read_from() {
+    /// Some 13 MB: more than the kernel takes on their way.
+    const REQUESTS: usize = 400_000;
+    let fixture = Fixture::with_apps(true, |_| {});
+    let stuck = Client::connect(fixture.options("ann", "right")).unwrap();
+    stuck.read(false);
+    let before = stuck.record().sent;
+    stuck.request_shutdown();
+    assert!(stuck.wait_until(|record| record.sent > before));
+    let each = stuck.record().sent - before;
+    stuck.request_shutdowns(REQUESTS);
+    let well = Client::connect(fixture.options("bob", "other")).unwrap();
+    assert!(well.wait_until(|record| record.pcm.len() > 50_000_000));
+    let (sent, all) = (stuck.record().sent, each * 400_000);
+    assert!(sent < all, "the server took all {all} bytes of requests");
+    println!("the server left {} of {all} bytes unread", all - sent);
 }
 
 #[test]

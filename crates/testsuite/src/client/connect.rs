@@ -28,6 +28,7 @@ pub(super) type TlsStream = ironrdp_tls::TlsStream<Glued>;
 pub(super) struct Connected {
     pub(super) stream: TlsStream,
     pub(super) buffered: Vec<u8>,
+    pub(super) local: SocketAddr,
     pub(super) user_channel: u16,
     pub(super) io_channel: u16,
     pub(super) rdpsnd: Option<u16>,
@@ -87,16 +88,17 @@ pub(super) async fn connect(options: &Options) -> Result<Connected, ClientError>
     let ConnectionOutcome::Connected(result) = outcome else {
         return Err(ClientError::Refused("redirected".into()));
     };
-    Ok(finish(framed, &result))
+    Ok(finish(framed, local, &result))
 }
 
-fn finish(framed: LocalTokioFramed<TlsStream>, result: &ConnectionResult) -> Connected {
+fn finish(framed: LocalTokioFramed<TlsStream>, local: SocketAddr, result: &ConnectionResult) -> Connected {
     let channel = |name: &[u8; 8]| result.static_channels.get_channel_id_by_channel_name(&ChannelName::new(*name));
     let (rdpsnd, drdynvc) = (channel(RDPSND), channel(DRDYNVC));
     let (stream, buffered) = framed.into_inner();
     Connected {
         stream,
         buffered: buffered.to_vec(),
+        local,
         user_channel: result.user_channel_id,
         io_channel: result.io_channel_id,
         rdpsnd,

@@ -133,6 +133,8 @@ pub struct Record {
     pub volume: Option<u32>,
     /// Whether the server closed the audio.
     pub closed: bool,
+    /// Bytes that were sent since the login, before TLS.
+    pub sent: u64,
     /// Bytes of fast-path updates: the desktop.
     pub desktop_bytes: u64,
     /// How many Shutdown Request Denied PDUs came.
@@ -152,7 +154,7 @@ pub(crate) enum Command {
     Raw(Vec<u8>),
     Channel { dynamic: bool, payload: Vec<u8> },
     Audio(Vec<u8>),
-    Shutdown,
+    Shutdown(usize),
     Disconnect,
 }
 
@@ -162,6 +164,7 @@ pub struct Client {
     record: Arc<Mutex<Record>>,
     commands: mpsc::UnboundedSender<Command>,
     time_limit: Duration,
+    address: SocketAddr,
 }
 
 impl Client {
@@ -182,8 +185,14 @@ impl Client {
                 Err(error) => drop(ready.send(Err(error.into()))),
             }
         })?;
-        connected.blocking_recv().unwrap_or(Err(ClientError::TimedOut))?;
-        Ok(Self { record, commands, time_limit })
+        let address = connected.blocking_recv().unwrap_or(Err(ClientError::TimedOut))?;
+        Ok(Self { record, commands, time_limit, address })
+    }
+
+    /// Its own end of the connection.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// What it has heard so far.
@@ -232,7 +241,12 @@ impl Client {
 
     /// Sends a Shutdown Request, as when the user closes the window.
     pub fn request_shutdown(&self) {
-        self.tell(Command::Shutdown);
+        self.request_shutdowns(1);
+    }
+
+    /// Sends that many Shutdown Requests in a row: each wants an answer.
+    pub fn request_shutdowns(&self, times: usize) {
+        self.tell(Command::Shutdown(times));
     }
 
     /// Disconnects as a client should.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ironrdp_core::{decode, encode_vec};
@@ -26,14 +27,14 @@ pub(super) async fn life(
     options: Options,
     record: Arc<Mutex<Record>>,
     mut orders: mpsc::UnboundedReceiver<Command>,
-    ready: oneshot::Sender<Result<(), ClientError>>,
+    ready: oneshot::Sender<Result<SocketAddr, ClientError>>,
 ) {
     let connected = match timeout(options.time_limit, connect(&options)).await {
         Ok(Ok(connected)) => connected,
         Ok(Err(error)) => return drop(ready.send(Err(error))),
         Err(_) => return drop(ready.send(Err(ClientError::TimedOut))),
     };
-    if ready.send(Ok(())).is_err() {
+    if ready.send(Ok(connected.local)).is_err() {
         return;
     }
     let (stream, mut buffer, mut session) = Session::new(connected, &options, Arc::clone(&record));
@@ -43,7 +44,7 @@ pub(super) async fn life(
     let end = loop {
         let (over, answers) = session.take_in(&mut buffer);
         if !answers.is_empty()
-            && let Err(error) = write(&mut writing, &answers, &options).await
+            && let Err(error) = write(&mut writing, &answers, &options, &record).await
         {
             break error.to_string();
         }
@@ -65,16 +66,16 @@ pub(super) async fn life(
                     Some(Command::Raw(bytes)) => bytes,
                     Some(Command::Channel { dynamic, payload }) => session.on_channel(dynamic, &payload),
                     Some(Command::Audio(message)) => session.audio_message(&message),
-                    Some(Command::Shutdown) => session.shutdown_request(),
+                    Some(Command::Shutdown(times)) => session.shutdown_request().repeat(times),
                     Some(Command::Disconnect) => {
                         let why = DisconnectProviderUltimatum::from_reason(DisconnectReason::UserRequested);
                         let goodbye = encode_vec(&X224(why)).unwrap_or_default();
-                        let _ = write(&mut writing, &goodbye, &options).await;
+                        let _ = write(&mut writing, &goodbye, &options, &record).await;
                         break String::from("disconnected");
                     }
                     None => break String::from("dropped"),
                 };
-                if let Err(error) = write(&mut writing, &to_send, &options).await {
+                if let Err(error) = write(&mut writing, &to_send, &options, &record).await {
                     break error.to_string();
                 }
             }
@@ -83,10 +84,21 @@ pub(super) async fn life(
     record.lock().unwrap_or_else(PoisonError::into_inner).ended = Some(end);
 }
 
-async fn write(stream: &mut (impl tokio::io::AsyncWrite + Unpin), bytes: &[u8], options: &Options) -> io::Result<()> {
+async fn write(
+    stream: &mut (impl tokio::io::AsyncWrite + Unpin),
+    bytes: &[u8],
+    options: &Options,
+    record: &Mutex<Record>,
+) -> io::Result<()> {
     let written = async {
-        stream.write_all(bytes).await?;
-        stream.flush().await
+        // In pieces, so that the record says how far it has come.
+        for piece in bytes.chunks(4096) {
+            stream.write_all(piece).await?;
+            stream.flush().await?;
+            let length = u64::try_from(piece.len()).unwrap_or(0);
+            record.lock().unwrap_or_else(PoisonError::into_inner).sent += length;
+        }
+        Ok(())
     };
     timeout(options.time_limit, written).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }

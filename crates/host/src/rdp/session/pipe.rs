@@ -28,7 +28,7 @@ impl Gate {
     pub(super) fn is_open(&self) -> bool {
         let mut fds = [PollFd::new(self.0.get_ref(), PollFlags::OUT)];
         // A connection that is broken counts as open: the next write says so.
-        poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok()
+        poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
     }
 
     /// Ends when [`is_open`](Self::is_open).
