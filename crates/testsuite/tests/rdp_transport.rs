@@ -1,6 +1,8 @@
 //! The RDP server's transport: logins, channels, and what hostile or stuck clients can do to it. What sounds is not
 //! looked at here; the application is a stand-in.
 
+#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a test's helpers may end the test")]
+
 use std::collections::VecDeque;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};

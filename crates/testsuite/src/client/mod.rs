@@ -196,7 +196,6 @@ impl Client {
     }
 
     /// What it has heard so far.
-    #[must_use]
     pub fn record(&self) -> MutexGuard<'_, Record> {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -145,10 +145,11 @@ impl Session {
                     let length = u64::try_from(frame.len()).unwrap_or(0);
                     self.record.lock().unwrap_or_else(PoisonError::into_inner).desktop_bytes += length;
                 }
-                Action::X224 => match self.frame(&frame, &mut answers) {
-                    Some(end) => return (Some(end), answers),
-                    None => {}
-                },
+                Action::X224 => {
+                    if let Some(end) = self.frame(&frame, &mut answers) {
+                        return (Some(end), answers);
+                    }
+                }
             }
         }
     }
