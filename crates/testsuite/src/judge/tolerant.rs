@@ -170,7 +170,6 @@ fn verdict(windows: &[Window], sources: &[Source; 2], ears: &[Vec<f32>; 2]) -> O
     let (steps, jumps) = steps(&found);
     let fits: Vec<Fit> = found.iter().filter_map(|(_, found)| found.fit).collect();
     let begins = found.iter().find(|(_, found)| found.fit.is_some()).or(found.first())?;
-    let middle = found.get(found.len() / 2)?;
     Some(Tolerant {
         begins_ms: millis(float_of(begins.0) - begins.1.at),
         matched: hops(found.len()),
@@ -182,7 +181,7 @@ fn verdict(windows: &[Window], sources: &[Source; 2], ears: &[Vec<f32>; 2]) -> O
         drift_ppm: slope(&steps).map(|slope| slope * 1e6),
         snr_db: 10.0 * median(fits.iter().map(|fit| fit.snr))?.max(1e-9).log10(),
         gain_db: 20.0 * median(fits.iter().map(|fit| fit.gain.abs()))?.max(1e-9).log10(),
-        channels_right: channels_right(sources, ears, middle.0, middle.1.at),
+        channels_right: channels_right(sources, ears, &found),
     })
 }
 
@@ -226,23 +225,25 @@ fn slope(points: &[(f64, f64)]) -> Option<f64> {
     Some(above / below)
 }
 
-/// Each ear's channel resembles its own source most, over 400 ms.
-fn channels_right(sources: &[Source; 2], ears: &[Vec<f32>; 2], heard: usize, played: f64) -> bool {
-    let Ok(played) = usize::try_from(ceiling(played - 0.5)) else { return false };
-    let length = 20 * HOP;
-    let similarity = |source: usize, ear: usize| -> f64 {
-        let played = sources.get(source).map(|source| source.signal.get(played..).unwrap_or_default());
-        let heard = ears.get(ear).map(|ear| ear.get(heard..).unwrap_or_default());
-        let (Some(played), Some(heard)) = (played, heard) else { return 0.0 };
-        let length = length.min(played.len()).min(heard.len());
-        correlation(played.get(..length).unwrap_or_default(), heard.get(..length).unwrap_or_default()).abs()
+/// Each ear's channel resembles its own source most, over windows from all of the signal.
+fn channels_right(sources: &[Source; 2], ears: &[Vec<f32>; 2], found: &[(usize, Found)]) -> bool {
+    let similarity = |source: &Source, ear: &[f32]| -> f64 {
+        let windows = found.iter().step_by((found.len() / 25).max(1)).filter_map(|(heard, found)| {
+            let played = usize::try_from(ceiling(found.at - 0.5)).ok()?;
+            let played = source.signal.get(played..played + WINDOW)?;
+            Some(correlation(played, ear.get(*heard..heard + WINDOW)?))
+        });
+        let (sum, number) = windows.fold((0.0, 0_u32), |(sum, number), score| (sum + score, number + 1));
+        (sum / f64::from(number.max(1))).abs()
     };
-    let same = sources.iter().map(|source| source.signal.as_slice()).collect::<Vec<_>>();
-    let mono = matches!(same.as_slice(), [left, right] if left == right);
-    (0..2).all(|channel| {
-        let own = similarity(channel, channel);
-        own > 0.3 && (mono || own > similarity(1 - channel, channel))
-    })
+    let [left, right] = sources;
+    let mono = left.signal == right.signal;
+    let is_own = |own: &Source, other: &Source, ear: &[f32]| {
+        let score = similarity(own, ear);
+        score > 0.3 && (mono || score > similarity(other, ear))
+    };
+    let [left_ear, right_ear] = ears;
+    is_own(left, right, left_ear) && is_own(right, left, right_ear)
 }
 
 /// A played channel, and the sign of every sample for quick searches.
