@@ -93,7 +93,7 @@ pub(super) async fn serve(
     };
     let end = session.run(connected.early, &wakeup, stop).await.unwrap_or_else(|end| end);
     if matches!(end, SessionEnd::Server) {
-        session.say_goodbye(context.goodbye).await;
+        say_goodbye(addresses, &mut session.incoming, &mut session.outgoing, context.goodbye).await;
     }
     let (mux, not_understood) = (session.state.mux.counters(), session.state.not_understood);
     tracing::debug!(?mux, not_understood, "what was ignored");
@@ -103,12 +103,22 @@ pub(super) async fn serve(
 /// A session that cannot be opened: the client is told, and that is all.
 pub(super) async fn turn_away(connected: Connected, context: &SessionContext) {
     let addresses = Addresses { user_channel: connected.user_channel, io_channel: connected.io_channel };
-    let (_reading, writing) = tokio::io::split(connected.stream);
-    let mut outgoing = Outgoing::new(writing);
-    if let Ok(goodbye) = addresses.goodbye() {
-        outgoing.push(&goodbye);
-        // Whether the client takes it is the client's business.
-        let _ = timeout(context.goodbye, outgoing.shutdown()).await;
+    let (reading, writing) = tokio::io::split(connected.stream);
+    let (mut incoming, mut outgoing) = (Incoming::new(reading, Vec::new()), Outgoing::new(writing));
+    say_goodbye(addresses, &mut incoming, &mut outgoing, context.goodbye).await;
+}
+
+/// Tells the client that the server ends the connection, and gives it that long to take it and to close its side.
+async fn say_goodbye(addresses: Addresses, incoming: &mut Incoming, outgoing: &mut Outgoing, within: Duration) {
+    let Ok(goodbye) = addresses.goodbye() else { return };
+    outgoing.push(&goodbye);
+    let taken = async {
+        if outgoing.shutdown().await.is_ok() {
+            incoming.drain().await;
+        }
+    };
+    if timeout(within, taken).await.is_err() {
+        tracing::debug!("the client did not take the goodbye");
     }
 }
 
@@ -171,15 +181,6 @@ impl Session {
                     filled => filled?,
                 },
                 () = tokio::time::sleep(sleep) => {}
-            }
-        }
-    }
-
-    async fn say_goodbye(&mut self, within: Duration) {
-        if let Ok(goodbye) = self.state.addresses.goodbye() {
-            self.outgoing.push(&goodbye);
-            if timeout(within, self.outgoing.shutdown()).await.is_err() {
-                tracing::debug!("the client did not take the goodbye");
             }
         }
     }

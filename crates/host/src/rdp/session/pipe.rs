@@ -134,4 +134,12 @@ impl Incoming {
         self.buffer.extend_from_slice(bytes.get(..count).unwrap_or_default());
         Ok(())
     }
+
+    /// Reads until the client has closed its side, and forgets what it reads. A socket that is closed with unread bytes
+    /// in it resets the connection, and with it what the client has not read yet.
+    pub(super) async fn drain(&mut self) {
+        while self.fill().await.is_ok() {
+            self.buffer.clear();
+        }
+    }
 }
