@@ -9,13 +9,13 @@ pub(crate) fn seconds() -> u32 {
 
 /// Frame `index` of the sound: its low 16 bits on the left, one more than the rest on the right. Never silence.
 fn frame(index: u32) -> (i16, i16) {
-    ((index & 0xFFFF) as u16 as i16, ((index >> 16) + 1) as i16)
+    (((index & 0xFFFF) as u16).cast_signed(), ((index >> 16) + 1) as i16)
 }
 
 /// The frame that this is, where it is one.
 fn index(left: i16, right: i16) -> Option<u32> {
     let high = u32::try_from(right).ok()?.checked_sub(1)?;
-    Some(high << 16 | u32::from(left as u16))
+    Some(high << 16 | u32::from(left.cast_unsigned()))
 }
 
 /// Writes `frames` frames as a WAV file of 16-bit stereo at 48 kHz.

@@ -43,7 +43,7 @@ fn lag_ms(record: &Record, from: usize, reference: &Record, length: u32) -> Opti
     let wave = reference.waves.iter().find_map(|wave| {
         let (first, before) = first_index(&reference.pcm[wave.offset..wave.offset + wave.length])?;
         let start = first.checked_sub(before as u32)?;
-        (start..start + wave.length as u32 / 4).contains(&index).then(|| (start, wave.arrived))
+        (start..start + wave.length as u32 / 4).contains(&index).then_some((start, wave.arrived))
     })?;
     let ahead = f64::from(index - wave.0) / 48.0;
     let signed = |later: Instant, earlier: Instant| match later.checked_duration_since(earlier) {

@@ -2,7 +2,7 @@
 //!
 //! `SOUNDPOST_TEST_SECONDS` sets how long the sound is that listeners have to hear in full (15 where it is not set).
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 #![allow(clippy::as_conversions, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "tests")]
 #![allow(clippy::print_stderr, reason = "tests say what they measured")]
 
@@ -12,3 +12,4 @@ mod daemon;
 mod ending;
 mod hostile;
 mod listeners;
+mod real_client;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use soundpost_core::Hns;
 use soundpost_engine::EndpointState;
 use soundpost_link::rdp::PumpState;
 use thiserror::Error;
@@ -52,7 +53,7 @@ impl ControlSocket {
         match std::os::unix::net::UnixStream::connect(&path) {
             Ok(_) => return Err(ControlError::Taken(state_dir.into())),
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                std::fs::remove_file(&path).map_err(io)?
+                std::fs::remove_file(&path).map_err(io)?;
             }
             Err(_) => {}
         }
@@ -147,7 +148,7 @@ fn status(hub: &Hub, listen: String) -> Status {
                 name: endpoint.name,
                 flow: endpoint.flow.to_string(),
                 format: endpoint.format.to_string(),
-                latency_ms: latency.map(|latency| latency.to_duration()).unwrap_or_default().as_secs_f64() * 1e3,
+                latency_ms: latency.map(Hns::to_duration).unwrap_or_default().as_secs_f64() * 1e3,
                 client_latency_ms: client.as_secs_f64() * 1e3,
                 state,
                 late_passes: place.map_or(0, |(device, _)| device.stats.late),

@@ -23,8 +23,8 @@ use symphonia::core::io::{MediaSourceStream, MediaSourceStreamOptions};
 use symphonia::core::meta::MetadataOptions;
 use symphonia::core::packet::Packet;
 
-use soundpost_codec::{Edit, mp4_edit};
 pub use error::{DecodeError, OpenError};
+use soundpost_codec::{Edit, mp4_edit};
 
 /// Packets in a row that may be broken, or give no sound, before a file counts as damaged.
 const TOLERATED: u32 = 64;
