@@ -7,6 +7,10 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::cli::LogFormatArg;
 
+/// rustls warns of every client that sends an address as a name, as most RDP clients do; what symphonia has to say of
+/// a file is in the error that it answers with.
+const LIBRARIES: &str = "rustls=error,symphonia=off";
+
 /// Sets up logging for the process.
 ///
 /// # Errors
@@ -14,10 +18,9 @@ use crate::cli::LogFormatArg;
 pub(crate) fn start(level: &str, format: LogFormatArg) -> Result<(), String> {
     // A bare level means ours: at debug the libraries below write more than anybody reads.
     let directives = match level {
-        // rustls warns of every client that sends an address as a name, as most RDP clients do.
-        "error" | "warn" | "info" => format!("{level},rustls=error"),
+        "error" | "warn" | "info" => format!("{level},{LIBRARIES}"),
         "debug" | "trace" => {
-            format!("info,rustls=error,soundpost={level},soundpost_host={level},soundpost_engine={level}")
+            format!("info,{LIBRARIES},soundpost={level},soundpost_host={level},soundpost_engine={level}")
         }
         filter => filter.to_owned(),
     };

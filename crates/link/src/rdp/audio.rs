@@ -23,7 +23,8 @@ pub struct RdpAudioConfig {
     pub rdpea: RdpeaConfig,
     /// How much sound one wave carries, within 2.5 to 100 ms. 10 and 20 ms are known to play well.
     pub wave: Hns,
-    /// How late sound may be and still be sent; beyond it, a cut.
+    /// How late sound may be and still be sent; beyond it, a cut. What the client says that it holds itself comes on
+    /// top: sound that comes within that is heard without a gap.
     pub late_limit: Duration,
     /// After how much silence nothing is sent any more.
     pub idle_after: Hns,
@@ -78,6 +79,9 @@ pub struct RdpAudio {
     /// The latest time that was handed in.
     now: Instant,
 }
+
+/// A client that says that it holds more than this is not believed.
+const LONGEST_HELD: Duration = Duration::from_millis(500);
 
 /// What there is once an endpoint is made.
 struct Pump {
@@ -277,7 +281,9 @@ impl RdpAudio {
     }
 
     fn absorb(&mut self, now: Instant) {
+        let late_limit = self.config.late_limit + self.device_latency().min(LONGEST_HELD);
         let Some(pump) = &mut self.pump else { return };
+        pump.backlog.set_late_limit(late_limit);
         if self.ending == Ending::Running {
             let resets = pump.link.reader.resets();
             pump.backlog.absorb(now, &mut pump.link.packets, resets, pump.window.dry_at(Duration::ZERO));

@@ -115,6 +115,11 @@ impl Backlog {
         self.trim(now);
     }
 
+    /// How late sound may be from now on.
+    pub(super) fn set_late_limit(&mut self, limit: Duration) {
+        self.late_limit = limit;
+    }
+
     /// When [`Backlog::take_wave`] will give what is there though it is no whole wave; `None` while there is nothing.
     pub(super) fn flush_at(&self) -> Option<Instant> {
         (!self.sound.is_empty()).then(|| self.head_due())

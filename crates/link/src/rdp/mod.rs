@@ -19,7 +19,8 @@
 //! - *Starting from dry* (the first sound, or sound after a long silence): the first wave begins at what is due now;
 //!   frames that are due before the first sound are sent as silence. So the client gets the whole lead at once, plays
 //!   from its arrival on, and its latency is the same at every start. Nothing of the sound is cut.
-//! - *Held up* for less than [`RdpAudioConfig::late_limit`]: everything is sent, late but whole.
+//! - *Held up* for less than [`RdpAudioConfig::late_limit`] and what the client holds in hand: everything is sent, late
+//!   but whole.
 //! - Held up for longer: a *cut*. Whatever is past due is stale and is dropped, again and again until sending is
 //!   possible, so the queue never holds more than the lead. The client meanwhile plays out what was under way and
 //!   runs dry. Sending goes on when it has confirmed all of that and its playing time has passed: from dry, as at any
