@@ -1,6 +1,6 @@
 //! One binary for all integration tests, so that the libraries are linked once.
 
-mod fuzz_regression;
 mod engine;
+mod fuzz_regression;
 mod guard;
 mod rdp_transport;
