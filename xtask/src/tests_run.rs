@@ -1,5 +1,6 @@
 //! `cargo xtask test`: all tests, with what those with real clients need installed first where we may.
 
+use std::fmt;
 use std::path::Path;
 use std::process::Command;
 
@@ -28,25 +29,48 @@ fn has_nextest(root: &Path) -> bool {
 
 /// Doctests first: nextest does not run them, and its summary is to be the last word.
 fn with_nextest(root: &Path, options: &[&str]) -> Result<(), String> {
-    summed(process::cargo(root).args(["test", "--locked", "--workspace", "--doc"]))?;
+    summed(vec![cargo_test(root, &["--doc"])])?;
     process::run(process::cargo(root).args(["nextest", "run", "--locked", "--workspace"]).args(options))
 }
 
+/// Integration tests one at a time: many of them play sound in real time, and would disturb each other's timing.
+/// (For nextest, `.config/nextest.toml` says so.)
 fn with_cargo(root: &Path, options: &[&str]) -> Result<(), String> {
-    summed(process::cargo(root).args(["test", "--locked", "--workspace"]).args(options))
+    let mut parallel = cargo_test(root, &["--lib", "--bins"]);
+    let mut serial = cargo_test(root, &["--test", "*"]);
+    let mut doc = cargo_test(root, &["--doc"]);
+    for command in [&mut parallel, &mut serial, &mut doc] {
+        command.args(options);
+    }
+    if !options.contains(&"--") {
+        serial.arg("--");
+    }
+    serial.arg("--test-threads=1");
+    summed(vec![parallel, serial, doc])
 }
 
-/// Runs `cargo test`, and closes with the sum of its many summaries.
-fn summed(command: &mut Command) -> Result<(), String> {
+fn cargo_test(root: &Path, which: &[&str]) -> Command {
+    let mut command = process::cargo(root);
+    command.args(["test", "--locked", "--workspace", "--no-fail-fast"]).args(which);
+    command
+}
+
+/// Runs every `cargo test`, also after one has failed, and closes with the sum of their many summaries.
+fn summed(commands: Vec<Command>) -> Result<(), String> {
     let mut sum = Sum::default();
-    let good = process::lines(command, |line| {
-        println!("{line}");
-        sum.add(line);
-    })?;
-    let Sum { binaries, passed, failed, ignored } = sum;
-    let word = if good { "ok" } else { "FAILED" };
-    println!("\nall tests: {word}. {passed} passed; {failed} failed; {ignored} ignored; in {binaries} runs");
-    if good { Ok(()) } else { Err(format!("`{}` failed", process::shown(command))) }
+    let mut failed = Vec::new();
+    for mut command in commands {
+        let good = process::lines(&mut command, |line| {
+            println!("{line}");
+            sum.add(line);
+        })?;
+        if !good {
+            sum.broken = true;
+            failed.push(format!("`{}` failed", process::shown(&command)));
+        }
+    }
+    println!("\n{sum}");
+    if failed.is_empty() { Ok(()) } else { Err(failed.join("\n")) }
 }
 
 /// What the lines `test result: ok. 3 passed; 0 failed; 1 ignored; …` come to.
@@ -56,6 +80,16 @@ struct Sum {
     passed: u32,
     failed: u32,
     ignored: u32,
+    /// A run failed in another way than by its tests: it could not be built, or was killed.
+    broken: bool,
+}
+
+impl fmt::Display for Sum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { binaries, passed, failed, ignored, broken } = self;
+        let word = if *failed == 0 && !broken { "ok" } else { "FAILED" };
+        write!(f, "all tests: {word}. {passed} passed; {failed} failed; {ignored} ignored; in {binaries} runs")
+    }
 }
 
 impl Sum {
@@ -85,6 +119,9 @@ mod tests {
         sum.add("running 4 tests");
         sum.add("test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s");
         sum.add("test result: FAILED. 2 passed; 5 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s");
-        assert_eq!(sum, Sum { binaries: 2, passed: 5, failed: 5, ignored: 1 });
+        assert_eq!(sum, Sum { binaries: 2, passed: 5, failed: 5, ignored: 1, broken: false });
+        assert_eq!(sum.to_string(), "all tests: FAILED. 5 passed; 5 failed; 1 ignored; in 2 runs");
+        let unbuilt = Sum { broken: true, ..Sum::default() };
+        assert!(unbuilt.to_string().starts_with("all tests: FAILED"));
     }
 }
