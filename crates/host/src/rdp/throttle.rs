@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use soundpost_core::Instant;
 
-/// The settings of a [`Throttle`].
+/// How wrong passwords are slowed down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ThrottleConfig {
     /// How many wrong passwords are free: people mistype, and several clients may log in at the same moment.
