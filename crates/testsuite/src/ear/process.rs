@@ -56,22 +56,25 @@ pub(super) enum Output {
 /// A command for [`Process::start`].
 ///
 /// The kernel kills the program when the thread that started it ends, so that nothing stays behind when a test runner
-/// kills a test: util-linux' setpriv, which becomes the program, arranges that. Without it there is no such net.
+/// kills a test. And it runs at real-time priority where we may give that: on a listener's own machine it would not
+/// compete with the server and the tests for a processor. Both are util-linux' work (setpriv, chrt), each of which
+/// becomes the program; what is not installed or not permitted is left out.
 pub(super) fn command(program: &str) -> Command {
-    static SETPRIV: LazyLock<bool> = LazyLock::new(|| {
-        let mut probe = Command::new("setpriv");
-        probe.args(["--pdeathsig", "KILL", "true"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        probe.status().is_ok_and(|status| status.success())
+    static WRAPPERS: LazyLock<Vec<&[&str]>> = LazyLock::new(|| {
+        let wrappers: [&[&str]; 2] = [&["setpriv", "--pdeathsig", "KILL", "--"], &["chrt", "--rr", "1"]];
+        wrappers.into_iter().filter(|wrapper| works(wrapper)).collect()
     });
-    let mut command = if *SETPRIV {
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--", program]);
-        command
-    } else {
-        Command::new(program)
-    };
-    command.stdin(Stdio::null());
+    let mut words = WRAPPERS.iter().copied().flatten().copied().chain([program]);
+    let mut command = Command::new(words.next().unwrap_or(program));
+    command.args(words).stdin(Stdio::null());
     command
+}
+
+fn works(wrapper: &[&str]) -> bool {
+    let [program, arguments @ ..] = wrapper else { return false };
+    let mut probe = Command::new(program);
+    probe.args(arguments).arg("true").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    probe.status().is_ok_and(|status| status.success())
 }
 
 impl Process {
