@@ -80,8 +80,8 @@ pub struct RdpAudio {
     now: Instant,
 }
 
-/// A client that says that it holds more than this is not believed.
-const LONGEST_HELD: Duration = Duration::from_millis(500);
+/// A client that says that it holds more than this is not believed. FreeRDP's buffer is about that long by default.
+const LONGEST_HELD: Duration = Duration::from_millis(200);
 
 /// What there is once an endpoint is made.
 struct Pump {
