@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 /// The audio engine for remote desktops.
 ///
-/// Applications play into Soundpost; whoever connects with a remote-desktop client hears them.
+/// Plays sound files to whoever connects with a remote-desktop client.
 #[derive(Debug, Parser)]
 #[command(name = "soundpost", version, max_term_width = 100, propagate_version = true)]
 pub(crate) struct Cli {
@@ -110,8 +110,8 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "MS", env = "SOUNDPOST_PERIOD")]
     pub(crate) period: Option<f64>,
 
-    /// Sound kept ahead at the listener, in periods, 1 to 50: more survives a busier machine, and adds as much delay
-    /// [key: audio.lead] [default: 2]
+    /// Sound kept ahead at the listener, in periods, 1 to 50 but at least 20 ms: more survives a busier machine, and
+    /// adds as much delay [key: audio.lead] [default: 2]
     #[arg(long, value_name = "PERIODS", env = "SOUNDPOST_LEAD")]
     pub(crate) lead: Option<u32>,
 

@@ -167,9 +167,20 @@ impl Settings {
                 remedy: "use nla, tls or nla,tls",
             });
         }
+        let (play, render) = (args.play.or(file.play.file), args.render.or(file.render.file));
+        let once = args.once.or(file.play.once).unwrap_or(false);
+        if once && play.is_none() {
+            let remedy = "name the file to play with --play";
+            return Err(ConfigError::Value { name: "once", value: "used alone".into(), remedy });
+        }
+        let listen = args.rdp.or(file.rdp.listen).unwrap_or(Listen::At((Ipv4Addr::UNSPECIFIED, 3389).into()));
+        if listen == Listen::Off && render.is_none() {
+            let remedy = "name a file for the sound with --render, or an address to listen on";
+            return Err(ConfigError::Value { name: "rdp", value: "off without a listener".into(), remedy });
+        }
         let render_format = args.render_format.or(file.render.format).unwrap_or(RenderFormatArg::S16);
         Ok(Self {
-            listen: args.rdp.or(file.rdp.listen).unwrap_or(Listen::At((Ipv4Addr::UNSPECIFIED, 3389).into())),
+            listen,
             security,
             channel: args.rdp_channel.or(file.rdp.channel).unwrap_or(ChannelArg::Auto),
             certificate,
@@ -179,9 +190,9 @@ impl Settings {
                 &args.add_user,
                 file.users,
             )?,
-            play: args.play.or(file.play.file),
-            once: args.once.or(file.play.once).unwrap_or(false),
-            render: args.render.or(file.render.file).map(|path| (path, render_format)),
+            play,
+            once,
+            render: render.map(|path| (path, render_format)),
             rate: rate(args.rate.or(file.audio.rate).unwrap_or(48_000))?,
             period: period(args.period.or(file.audio.period).unwrap_or(10.0))?,
             lead: lead(args.lead.or(file.audio.lead).unwrap_or(2))?,
@@ -394,6 +405,8 @@ mod tests {
         let refused = |args: ServeArgs| Settings::resolve(args).unwrap_err().to_string();
         let args = || ServeArgs { state_dir: Some("s".into()), ..ServeArgs::default() };
         assert!(refused(ServeArgs { period: Some(7.0), ..args() }).contains("2.5, 5, 10 or 20"));
+        assert!(refused(ServeArgs { once: Some(true), ..args() }).contains("--play"));
+        assert!(refused(ServeArgs { rdp: Some(Listen::Off), ..args() }).contains("--render"));
         assert!(refused(ServeArgs { rate: Some(1), ..args() }).contains("8000 to 192000"));
         assert!(refused(ServeArgs { lead: Some(0), ..args() }).contains("1 to 50"));
         assert!(refused(ServeArgs { rdp_key: Some("k".into()), ..args() }).contains("--rdp-certificate"));

@@ -174,6 +174,22 @@ fn a_short_stall_loses_nothing() {
     }
 }
 
+/// Found by the property test: a confirmation with a made-up time says that the client holds seconds of sound.
+#[test]
+fn a_client_that_claims_to_hold_seconds_does_not_lengthen_the_queue() {
+    let manners = Manners { confirms: 0, answers_training: true, pipe: 4_000, ..Manners::default() };
+    let mut world = World::new(config(), manners);
+    world.run(Duration::from_secs(4));
+    world.attach(Hns::new(25_000), 2);
+    world.run(2_613 * MS);
+    world.stopped = true;
+    for block in 0..64 {
+        world.answer(vec![5, 0, 0, 0, 0, block, 0]);
+    }
+    world.run(2_000 * MS);
+    assert!(world.most_queued <= 360 * MS, "{:?}", world.most_queued);
+}
+
 #[test]
 fn a_client_that_never_reads_costs_a_bounded_queue_and_nothing_else() {
     for (confirms, answers_training) in [(2, true), (0, false)] {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use soundpost_core::{Hns, Instant};
+use soundpost_endpoint::Event as _;
 use soundpost_host::event::EventFd;
 use soundpost_host::rdp::{Login, Meter, PanelState, SessionApp, SessionRefused, Sessions, SoundState};
 use soundpost_link::rdp::{PumpState, RdpAudio, RdpAudioConfig, RdpAudioEvent, RdpAudioStats, RdpeaConfig};
@@ -40,6 +41,7 @@ impl Sessions for Listeners {
             config,
             audio: None,
             attached: None,
+            closed: false,
             trouble: None,
         }))
     }
@@ -59,6 +61,8 @@ struct Client {
     config: RdpAudioConfig,
     audio: Option<RdpAudio>,
     attached: Option<Attached>,
+    /// Whether the client was told that the sound has ended.
+    closed: bool,
     /// Why there is no sound, in words for the client's panel.
     trouble: Option<String>,
 }
@@ -94,7 +98,13 @@ impl Client {
         if self.listener.is_asked_to_finish() {
             audio.finish(now);
         }
-        self.listener.note(audio.stats(), audio.drained(now));
+        let drained = audio.drained(now);
+        self.listener.note(audio.stats(), drained);
+        if drained && !std::mem::replace(&mut self.closed, true) {
+            // Nothing more will come: the client may let go of its loudspeaker.
+            audio.close(now);
+            self.wake.signal();
+        }
     }
 
     /// Makes the endpoint for the format that was agreed on and attaches it to the session's device.

@@ -138,7 +138,11 @@ impl Hub {
         let endpoint = engine.register(session.id, name, endpoint)?;
         let attach = AttachConfig { coefficient: self.lead, event_driven: false };
         let connected = engine.connect(session.id, session.device).and_then(|connection| {
-            engine.attach(session.id, connection, endpoint, attach)?;
+            if let Err(error) = engine.attach(session.id, connection, endpoint, attach) {
+                // Empty as it is, nothing but its id is lost if this fails too.
+                let _ = engine.disconnect(session.id, connection);
+                return Err(error);
+            }
             Ok(connection)
         });
         match connected {

@@ -5,7 +5,7 @@ mod client;
 mod control;
 mod hub;
 
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -144,7 +144,7 @@ struct Tape {
 impl Daemon {
     /// Runs until a signal comes, or until everything that `once` has started has been heard.
     async fn wait(mut self, mut inbox: UnboundedReceiver<HubEvent>, mut signals: Signals, once: bool) -> Ended {
-        let mut ended = Ended::Well;
+        let (mut ended, mut hurried) = (Ended::Well, false);
         loop {
             tokio::select! {
                 event = inbox.recv() => match event {
@@ -161,7 +161,7 @@ impl Daemon {
                     // Whoever asks twice does not want to wait.
                     tokio::select! {
                         () = self.let_streams_end(&mut inbox) => {}
-                        _ = signals.next() => {}
+                        _ = signals.next() => hurried = true,
                     }
                     break;
                 }
@@ -172,14 +172,14 @@ impl Daemon {
                 break;
             }
         }
-        if ended != Ended::Badly && timeout(LAGGARDS, self.listeners_end()).await.is_err() {
+        if ended != Ended::Badly && !hurried && timeout(LAGGARDS, self.listeners_end()).await.is_err() {
             tracing::warn!("a listener did not confirm the end of the sound within {LAGGARDS:?}");
         }
         if self.players.iter().any(|player| matches!(player.player.progress().state, PlayState::Failed(_))) {
             ended = ended_worse(ended);
         }
-        self.stop().await;
-        ended
+        let recorded = self.stop().await;
+        if recorded { ended } else { ended_worse(ended) }
     }
 
     fn listening(&mut self, session: usize) {
@@ -224,8 +224,8 @@ impl Daemon {
         }
     }
 
-    /// Tells the clients, closes the files, ends the threads.
-    async fn stop(self) {
+    /// Tells the clients, closes the files, ends the threads. Answers whether the recording, if any, is whole.
+    async fn stop(self) -> bool {
         drop(self.control);
         if let Some(server) = self.server {
             server.stop().await;
@@ -239,11 +239,14 @@ impl Daemon {
         if let Some(recording) = recording {
             let path = recording.path().to_owned();
             let status = recording.finish(Recording::PATIENCE);
-            match (&status.trouble, status.closed) {
-                (None, true) => tracing::info!(file = %path.display(), frames = status.frames, "recording closed"),
-                _ => tracing::error!(file = %path.display(), %status, "recording not closed in order"),
+            if status.trouble.is_none() && status.closed && status.cut_frames == 0 {
+                tracing::info!(file = %path.display(), frames = status.frames, "recording closed");
+                return true;
             }
+            tracing::error!(file = %path.display(), closed = status.closed, %status, "the recording is not whole");
+            return false;
         }
+        true
     }
 }
 
@@ -332,11 +335,19 @@ fn server_config(settings: &Settings, credentials: &[Credentials]) -> Result<Ser
     })
 }
 
-/// The state directory, for this user alone.
+/// The state directory, for this user alone: the certificate's key and the control socket lie there.
 fn make_state_dir(path: &Path) -> Result<(), Failure> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| {
-        format!("cannot make the state directory {}: {error}; name another with --state-dir", path.display())
-    })?;
+    let refused = |why: String| {
+        format!("cannot use the state directory {}: {why}; name another with --state-dir", path.display())
+    };
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| refused(error.to_string()))?;
+    let found = std::fs::metadata(path).map_err(|error| refused(error.to_string()))?;
+    if found.uid() != rustix::process::geteuid().as_raw() {
+        return Err(refused("it belongs to another user".into()).into());
+    }
+    if found.mode() & 0o022 != 0 {
+        return Err(refused(format!("others can write to it (mode {:o})", found.mode() & 0o777)).into());
+    }
     Ok(())
 }
 

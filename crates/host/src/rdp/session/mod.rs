@@ -87,6 +87,7 @@ pub(super) async fn serve(
             pending: Vec::new(),
             panel: connected.desktop.map(PanelView::new),
             panel_wanted: true,
+            redraw_wanted: false,
             panel_due: context.clock.now(),
             not_understood: 0,
         },
@@ -201,6 +202,8 @@ struct State {
     panel: Option<PanelView>,
     /// Whether the client shows its desktop at all.
     panel_wanted: bool,
+    /// Whether the client asked for all of it anew.
+    redraw_wanted: bool,
     panel_due: Instant,
     not_understood: u64,
 }
@@ -217,20 +220,14 @@ impl State {
             Some(ClientMessage::Shutdown) => self.pending.extend(self.addresses.shutdown_denied()?),
             Some(ClientMessage::Display(wanted)) => {
                 self.panel_wanted = wanted;
-                self.redraw_panel();
+                self.redraw_wanted = true;
             }
-            Some(ClientMessage::Refresh) => self.redraw_panel(),
+            Some(ClientMessage::Refresh) => self.redraw_wanted = true,
             Some(ClientMessage::Disconnect) => return Ok(true),
             Some(ClientMessage::Nothing) => {}
             None => self.not_understood += 1,
         }
         Ok(false)
-    }
-
-    fn redraw_panel(&mut self) {
-        if let Some(panel) = &mut self.panel {
-            panel.redraw();
-        }
     }
 
     fn handle_timeouts(&mut self, now: Instant) -> Result<(), EncodeError> {
@@ -242,6 +239,10 @@ impl State {
             self.app.handle_timeout(now);
         }
         if let Some(panel) = self.panel.as_mut().filter(|_| self.panel_wanted && self.panel_due <= now) {
+            // At the panel's own pace, however often a client asks: drawing takes time from everybody's sound.
+            if std::mem::take(&mut self.redraw_wanted) {
+                panel.redraw();
+            }
             panel.show(self.app.panel(now));
             self.panel_due = now + PANEL_PERIOD;
         }
