@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use soundpost_core::SampleRate;
 use soundpost_testsuite::client::{Client, ClientChannels, ClientSecurity, Options, Record};
+use soundpost_testsuite::ear::{self, ClientOptions, Ear, Recording};
 
 use crate::counter::{first_index, frames, judge, seconds, write};
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, PASSWORD, USER};
 
 /// The stopped client is stopped for so long.
 const STOPPED: Duration = Duration::from_secs(5);
@@ -53,6 +55,32 @@ fn lag_ms(record: &Record, from: usize, reference: &Record, length: u32) -> Opti
     Some(signed(arrived, wave.1) - ahead)
 }
 
+/// The eighth listener: a real client, where there is one on this machine.
+fn real_client(daemon: &Daemon) -> Option<(Ear, Recording, ear::Client)> {
+    if let Err(why) = Ear::available() {
+        eprintln!("SKIPPED: the real client among the listeners ({why})");
+        return None;
+    }
+    let ear = Ear::open(SampleRate::HZ_48000).unwrap();
+    let recording = ear.record().unwrap();
+    std::thread::sleep(Ear::SETTLING);
+    let client = ear.connect(&ClientOptions::new(daemon.address, USER, PASSWORD)).unwrap();
+    assert!(recording.wait_for_sound(0, Duration::from_secs(20)).is_some(), "{}", client.log());
+    Some((ear, recording, client))
+}
+
+/// What the real client's loudspeaker gave. PulseAudio's own clock may slip by less than 2 ms.
+fn judge_real_client(recording: Recording, length: u32) {
+    let heard = recording.stop();
+    // Its first moments are PulseAudio's.
+    let start = heard.first_sound().unwrap() * 2 + 2 * 4_800;
+    let heard = judge(heard.samples[start..].chunks_exact(2).map(|f| (f[0], f[1])), length);
+    let jumps = heard.breaks.iter().filter(|(from, to)| (from + 1).abs_diff(*to) >= 96).count();
+    eprintln!("the real client: {} frames, {jumps} jumps, {} silent frames inside", heard.frames, heard.silent_inside);
+    assert!(heard.frames > 48_000 * seconds() && jumps == 0, "the real client: {heard:?}");
+    assert!(heard.silent_inside < 96 && heard.strange < 96, "the real client: {heard:?}");
+}
+
 #[test]
 fn a_killed_a_stopped_and_a_deaf_client_cost_the_others_nothing() {
     // Longer than the test, so that every frame occurs once.
@@ -60,6 +88,7 @@ fn a_killed_a_stopped_and_a_deaf_client_cost_the_others_nothing() {
     let sound = tempfile::NamedTempFile::with_suffix(".wav").unwrap();
     write(sound.path(), length);
     let daemon = Daemon::start(&["--play", sound.path().to_str().unwrap()]);
+    let real = real_client(&daemon);
     let clients: Vec<Client> = crowd(&daemon).into_iter().map(|options| Client::connect(options).unwrap()).collect();
     for (k, client) in clients.iter().enumerate() {
         assert!(client.wait_until(|record| record.pcm.len() > 192_000 / 2), "client {k}: {:?}", client.record().ended);
@@ -79,6 +108,9 @@ fn a_killed_a_stopped_and_a_deaf_client_cost_the_others_nothing() {
     std::thread::sleep(Duration::from_secs(u64::from(seconds()).saturating_sub(STOPPED.as_secs()).max(3)));
     let after = daemon.memory_kib("VmRSS");
 
+    if let Some((_ear, recording, _client)) = real {
+        judge_real_client(recording, length);
+    }
     for (k, client) in others.iter().enumerate() {
         let record = client.record();
         let heard = judge(frames(&record.pcm), length);
