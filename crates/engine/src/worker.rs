@@ -142,11 +142,14 @@ fn report_device(device: &mut RtDevice, receiver: &mut Receiver) -> bool {
     let mut posted = false;
     let active = match &mut device.kind {
         RtKind::Render { bus, streams, links } => {
-            if let Some(at) = links.iter().position(|link| link.connection.fault().is_some()) {
+            while let Some(at) = links.iter().position(|link| link.connection.fault().is_some()) {
                 let link = links.remove(at);
                 let id = link.id;
                 match post(receiver, Report::RenderLink(link)) {
-                    Some(Report::RenderLink(link)) => links.push(link),
+                    Some(Report::RenderLink(link)) => {
+                        links.push(link);
+                        break;
+                    }
                     _ => {
                         release_driver(&mut device.driver, id);
                         posted = true;

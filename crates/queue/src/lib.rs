@@ -12,8 +12,9 @@
 //! no way to wait for the other side: the engine's passes come round by themselves.
 //!
 //! The two halves of a queue are `Send` and take `&mut self`, so that the type system keeps each on one side. Frames
-//! and commands travel through the crate `rtrb`; the only atomics made by hand in the project are in [`snapshot`],
-//! [`Flag`] and [`Counter`]. Their orderings are argued where they stand and modelled with loom:
+//! and commands travel through the crate `rtrb`; what is made of atomics by hand is in [`snapshot`],
+//! [`Flag`] and [`Counter`]. (The device clock of `soundpost-endpoint`, which may not know this crate, has a few of its
+//! own.) Their orderings are argued where they stand and modelled with loom:
 //! `RUSTFLAGS="--cfg loom" cargo test -p soundpost-queue --test loom --release`.
 
 #![forbid(unsafe_code)]

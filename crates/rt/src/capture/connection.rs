@@ -88,6 +88,9 @@ impl CaptureConnection {
 
     /// Prepares or idles the endpoint's streaming resource (T13) as recording starts or has ended.
     pub fn set_active(&mut self, active: bool, protection: Protection<'_>) {
+        if self.fault.is_some() {
+            return;
+        }
         if active {
             self.starting = true;
             self.rate = RateEstimator::default();
@@ -266,6 +269,6 @@ impl CaptureConnection {
     }
 
     fn keep<T>(&mut self, answer: Result<T, Fault>) -> Option<T> {
-        answer.map_err(|fault| self.fault = Some(fault)).ok()
+        answer.map_err(|fault| *self.fault.get_or_insert(fault)).ok()
     }
 }

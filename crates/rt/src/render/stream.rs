@@ -93,8 +93,8 @@ impl RenderStream {
     pub fn set_paused(&mut self, paused: bool) {
         self.paused = paused;
         self.gate.set_muted(paused);
-        if self.stats.frames == 0 {
-            // Nothing was heard yet: the first frames begin as they are.
+        if self.stats.frames == 0 || (self.waiting && !self.ringing) {
+            // Nothing is being heard that could fade: the next frames begin as they are, or wait.
             self.gate.settle();
         }
     }
@@ -146,7 +146,8 @@ impl RenderStream {
 
     /// Whether the bus has to go on for this stream.
     pub(crate) fn is_busy(&self) -> bool {
-        self.moved || self.ringing || (self.wants_passes() && !self.over)
+        // A paused stream keeps what its path holds; it rings on when the stream does.
+        self.moved || (self.ringing && !self.is_closed()) || (self.wants_passes() && !self.over)
     }
 
     /// Adds the next frames to the mix, up to bus frame `end`. Returns whether there may be sound in them.
@@ -164,6 +165,10 @@ impl RenderStream {
         let queued = self.input.queued();
         let held = self.waiting && !ending && (queued < self.prebuffer || queued.is_zero());
         if self.is_closed() || (held && !self.ringing) {
+            if self.paused {
+                // The queue ran dry before the fade was over.
+                self.gate.settle();
+            }
             self.volume.advance(frames);
             self.levels.add_silence(frames);
             return false;

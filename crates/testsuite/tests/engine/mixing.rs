@@ -97,6 +97,31 @@ fn volumes_mutes_and_pauses_are_ramps() {
 }
 
 #[test]
+fn a_stream_paused_while_dry_keeps_what_is_written_next() {
+    let f32s = format(SampleFormat::F32, 48_000, 2);
+    for pause_after in [300, 95] {
+        let mut scene = Scene::new();
+        let (_, _, mut probe) = scene.listener(f32s);
+        let config = StreamConfig::new("dry", f32s);
+        let (id, mut writer) = scene.runner.engine.open_stream(scene.session, scene.device, config).unwrap();
+        writer.write(&level(0.5, 4_800));
+        scene.runner.run_for(ms(pause_after));
+        scene.runner.engine.set_paused(scene.session, id, true).unwrap();
+        scene.runner.run_for(ms(300));
+        probe.take_sound();
+        writer.write(&level(0.25, 4_800));
+        scene.runner.run_for(ms(300));
+        assert!(left(&probe.take_sound()).iter().all(|x| *x == 0.0), "paused after {pause_after} ms, and heard");
+        scene.runner.engine.set_paused(scene.session, id, false).unwrap();
+        scene.runner.run_for(ms(300));
+        let heard = left(&probe.take_sound());
+        // Paused while it played, it fades in again over 10 ms; paused while dry, there was nothing to fade.
+        let whole = heard.iter().filter(|x| **x == 0.25).count();
+        assert!(whole >= 4_800 - 480, "paused after {pause_after} ms: {whole} frames");
+    }
+}
+
+#[test]
 fn a_stream_that_starts_paused_or_waits_for_its_prebuffer_is_silent_until_then() {
     let f32s = format(SampleFormat::F32, 48_000, 2);
     let mut scene = Scene::new();

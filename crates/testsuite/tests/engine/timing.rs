@@ -1,12 +1,12 @@
 //! Late passes, stalls, idleness.
 
-use soundpost_core::{Format, Hns};
+use soundpost_core::{Format, Hns, SampleFormat};
 use soundpost_endpoint::DataFlow;
 use soundpost_endpoint::stock::StockConfig;
 use soundpost_engine::{AttachConfig, DeviceConfig};
 use soundpost_testkit::{Call, Runner};
 
-use super::scene::{S16, Scene, find, ms, noise};
+use super::scene::{S16, Scene, find, format, ms, noise};
 use crate::guard::no_alloc;
 
 #[test]
@@ -91,6 +91,19 @@ fn an_idle_device_is_not_woken_and_a_write_wakes_it() {
     let start = find(&heard, &click[..64], 4).unwrap();
     assert!(heard[start..].starts_with(&click));
     assert!(start / 4 <= 960, "{} frames of silence before the click", start / 4);
+}
+
+#[test]
+fn a_paused_stream_lets_its_device_go_idle_whatever_its_format() {
+    for how in [S16, format(SampleFormat::S16, 44_100, 1)] {
+        let mut scene = Scene::new();
+        let (_, _, _probe) = scene.listener(S16);
+        let mut player = scene.player(how, noise(how, 96_000, 1));
+        scene.play(&mut [&mut player], ms(200));
+        scene.runner.engine.set_paused(scene.session, player.id, true).unwrap();
+        scene.play(&mut [&mut player], ms(3_000));
+        assert_eq!(scene.runner.next_wake(), None, "{how}");
+    }
 }
 
 #[test]
