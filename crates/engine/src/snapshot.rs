@@ -5,7 +5,7 @@ use soundpost_endpoint::{DataFlow, Fault};
 use soundpost_rt::stats::{ConnectionStats, DeviceStats, StreamStats};
 
 use crate::engine::{Connection, Device, HalfPlace};
-use crate::{ConnectionId, DeviceId, EndpointId, Engine, SessionId, StreamId};
+use crate::{ConnectionId, DeviceId, EndpointId, Engine, EngineError, SessionId, StreamId};
 
 /// Everything that the engine holds, at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -150,6 +150,17 @@ impl Engine {
             endpoints: self.endpoint_snapshots(*id),
         };
         EngineSnapshot { sessions: self.sessions.iter().map(session).collect() }
+    }
+
+    /// One device at one moment: for a display that asks several times a second, and for which a look at every other
+    /// session would be too much. Reading the statistics does not disturb the passes.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownSession`], [`EngineError::UnknownDevice`].
+    pub fn snapshot_of(&self, session: SessionId, device: DeviceId) -> Result<DeviceSnapshot, EngineError> {
+        let found = self.sessions.get(&session).ok_or(EngineError::UnknownSession(session))?;
+        let found = found.devices.get(&device).ok_or(EngineError::UnknownDevice(device))?;
+        Ok(self.device_snapshot(device, found))
     }
 
     fn device_snapshot(&self, id: DeviceId, device: &Device) -> DeviceSnapshot {

@@ -93,6 +93,25 @@ fn sessions_cannot_reach_each_others_objects() {
 }
 
 #[test]
+fn one_device_is_shown_as_the_snapshot_of_everything_shows_it() {
+    let mut scene = Scene::new();
+    let (_, _, _probe) = scene.listener(S16);
+    let mut player = scene.player(S16, noise(S16, 48_000, 1));
+    scene.play(&mut [&mut player], ms(300));
+    let (session, device) = (scene.session, scene.device);
+    let engine = &mut scene.runner.engine;
+    let second = engine.open_device(session, DeviceConfig::new("second", DataFlow::Capture)).unwrap();
+    let other = engine.open_session("other").unwrap();
+    let shown = engine.snapshot_of(session, device).unwrap();
+    assert!(shown.stats.passes > 20 && shown.connections.len() == 1 && shown.streams.len() == 1, "{shown:?}");
+    let everything = engine.snapshot();
+    assert_eq!(everything.sessions[0].devices, [shown, engine.snapshot_of(session, second).unwrap()]);
+    assert_eq!(engine.snapshot_of(other, device), Err(EngineError::UnknownDevice(device)));
+    engine.close_session(other).unwrap();
+    assert_eq!(engine.snapshot_of(other, device), Err(EngineError::UnknownSession(other)));
+}
+
+#[test]
 fn closing_a_session_gives_everything_back() {
     let mut scene = Scene::new();
     let (_, endpoint, mut probe) = scene.listener(S16);
