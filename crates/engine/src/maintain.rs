@@ -15,6 +15,12 @@ impl Engine {
             while let Some(report) = self.workers.get_mut(worker).and_then(CommandSender::collect) {
                 self.take(report);
             }
+            // What the worker had no room for, or commands that had to wait for room, it would not look at while idle.
+            if self.workers.get(worker).is_some_and(CommandSender::take_held)
+                && let Some(wake) = self.config.wake.get(worker)
+            {
+                wake.signal();
+            }
         }
     }
 

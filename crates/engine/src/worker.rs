@@ -144,16 +144,13 @@ fn report_device(device: &mut RtDevice, receiver: &mut Receiver) -> bool {
         RtKind::Render { bus, streams, links } => {
             while let Some(at) = links.iter().position(|link| link.connection.fault().is_some()) {
                 let link = links.remove(at);
-                let id = link.id;
+                release_driver(&mut device.driver, link.id);
                 match post(receiver, Report::RenderLink(link)) {
                     Some(Report::RenderLink(link)) => {
                         links.push(link);
                         break;
                     }
-                    _ => {
-                        release_driver(&mut device.driver, id);
-                        posted = true;
-                    }
+                    _ => posted = true,
                 }
             }
             let heard = bus.heard(links);
@@ -167,13 +164,10 @@ fn report_device(device: &mut RtDevice, receiver: &mut Receiver) -> bool {
         }
         RtKind::Capture { bus, link, .. } => {
             if let Some(faulty) = link.take_if(|link| link.connection.fault().is_some()) {
-                let id = faulty.id;
+                release_driver(&mut device.driver, faulty.id);
                 match post(receiver, Report::CaptureLink(faulty)) {
                     Some(Report::CaptureLink(faulty)) => *link = Some(faulty),
-                    _ => {
-                        release_driver(&mut device.driver, id);
-                        posted = true;
-                    }
+                    _ => posted = true,
                 }
             }
             bus.is_active()
@@ -186,12 +180,13 @@ fn report_device(device: &mut RtDevice, receiver: &mut Receiver) -> bool {
     posted
 }
 
-/// The connection is gone: if its endpoint drove the device, the device goes on by its own time.
+/// The connection is going: if its endpoint drove the device, the device goes on by its own time. Called while the
+/// connection is still here: it holds the same event, so that nothing is freed. Once it has been posted the control
+/// side may have dropped it, and the event with it, but for what is held here.
 pub(crate) fn release_driver(
     driver: &mut Option<(crate::ConnectionId, Arc<crate::command::Drive>)>,
     gone: crate::ConnectionId,
 ) {
-    // The connection that goes back holds the same event, so that nothing is freed here.
     if driver.as_ref().is_some_and(|(connection, _)| *connection == gone) {
         *driver = None;
     }

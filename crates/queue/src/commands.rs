@@ -9,11 +9,15 @@
 //! - *peer gone*: the other half was dropped. What it sent before can still be taken; what is sent to it is handed back.
 //!
 //! One retirement per command is certain to find room: a command is only handed out while there is room for what it
-//! may replace.
+//! may replace. Whatever else finds the way back full waits, and so do commands: [`CommandSender::take_held`] tells the
+//! control side, which then has to see to it that the real-time side comes round once more.
 
 use core::fmt;
 
 use rtrb::{Consumer, Producer, PushError, RingBuffer};
+
+use crate::Flag;
+use crate::sync::{Ordering, fence};
 
 /// A queue for `capacity` commands of type `C`, with a way back for as many retired values of type `R`.
 ///
@@ -22,9 +26,10 @@ use rtrb::{Consumer, Producer, PushError, RingBuffer};
 pub fn channel<C, R>(capacity: usize) -> (CommandSender<C, R>, CommandReceiver<C, R>) {
     let (commands_in, commands_out) = RingBuffer::new(capacity.max(1));
     let (retired_in, retired_out) = RingBuffer::new(capacity.max(1));
+    let held = Flag::new();
     (
-        CommandSender { commands: commands_in, retired: retired_out },
-        CommandReceiver { commands: commands_out, retired: retired_in },
+        CommandSender { commands: commands_in, retired: retired_out, held: held.clone() },
+        CommandReceiver { commands: commands_out, retired: retired_in, held },
     )
 }
 
@@ -32,6 +37,7 @@ pub fn channel<C, R>(capacity: usize) -> (CommandSender<C, R>, CommandReceiver<C
 pub struct CommandSender<C, R> {
     commands: Producer<C>,
     retired: Consumer<R>,
+    held: Flag,
 }
 
 /// A command that was not sent, and why.
@@ -61,6 +67,17 @@ impl<C, R> CommandSender<C, R> {
         self.retired.pop().ok()
     }
 
+    /// Whether the real-time side has found the way back full since this was last asked. To be asked after
+    /// [`CommandSender::collect`] has returned none: from then on there is room, and the real-time side has to be woken
+    /// to use it.
+    #[must_use]
+    pub fn take_held(&self) -> bool {
+        // Pairs with the fence in CommandReceiver::is_full: either the flag is seen here, or the room that was made
+        // before is seen there.
+        fence(Ordering::SeqCst);
+        self.held.take()
+    }
+
     /// Commands that can be sent for certain.
     #[must_use]
     pub fn room(&self) -> usize {
@@ -78,12 +95,14 @@ impl<C, R> CommandSender<C, R> {
 pub struct CommandReceiver<C, R> {
     commands: Consumer<C>,
     retired: Producer<R>,
+    /// Raised where the way back was found full.
+    held: Flag,
 }
 
 impl<C, R> CommandReceiver<C, R> {
     /// The next command, in the order they were sent. None while there is no room for a retirement.
     pub fn receive(&mut self) -> Option<C> {
-        if self.retired.is_full() { None } else { self.commands.pop().ok() }
+        if self.is_full() { None } else { self.commands.pop().ok() }
     }
 
     /// Lets go of a value: the control side will drop it. Certain to succeed once after each [`Self::receive`] that
@@ -92,7 +111,21 @@ impl<C, R> CommandReceiver<C, R> {
     /// # Errors
     /// The value, if the way back is full: keep it and try again in a later pass.
     pub fn retire(&mut self, value: R) -> Result<(), R> {
+        if self.is_full() {
+            return Err(value);
+        }
         self.retired.push(value).map_err(|PushError::Full(value)| value)
+    }
+
+    /// Whether there is no room on the way back; the control side will know.
+    fn is_full(&self) -> bool {
+        if !self.retired.is_full() {
+            return false;
+        }
+        self.held.raise();
+        // Pairs with the fence in CommandSender::take_held.
+        fence(Ordering::SeqCst);
+        self.retired.is_full()
     }
 
     /// Whether the control side's half was dropped. Values that are retired after that are kept until this half is
@@ -172,6 +205,20 @@ mod tests {
         assert!(receiver.retire(Rc::new(())).is_err());
         drop(sender.collect());
         assert_eq!(Rc::strong_count(&value), 1);
+    }
+
+    #[test]
+    fn what_was_held_up_by_a_full_way_back_is_told_once() {
+        let (mut sender, mut receiver) = channel::<u8, u8>(1);
+        sender.send(1).unwrap();
+        assert_eq!((receiver.receive(), receiver.retire(1)), (Some(1), Ok(())));
+        assert!(!sender.take_held(), "everything found room");
+        sender.send(2).unwrap();
+        assert_eq!(receiver.receive(), None, "no room for a retirement");
+        assert_eq!((sender.collect(), sender.collect()), (Some(1), None));
+        assert!(sender.take_held() && !sender.take_held());
+        assert_eq!((receiver.receive(), receiver.retire(2), receiver.retire(3)), (Some(2), Ok(()), Err(3)));
+        assert!(sender.take_held());
     }
 
     #[test]

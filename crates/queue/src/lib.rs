@@ -32,11 +32,11 @@ mod sync {
     #[cfg(loom)]
     pub(crate) use loom::sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering, fence},
     };
     #[cfg(not(loom))]
     pub(crate) use std::sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering, fence},
     };
 }

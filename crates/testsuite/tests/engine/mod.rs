@@ -13,5 +13,6 @@ mod mixing;
 mod random;
 mod registry;
 mod render;
+mod reports;
 mod scene;
 mod timing;
