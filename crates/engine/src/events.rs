@@ -29,8 +29,9 @@ pub enum EngineEvent {
         /// The endpoint.
         endpoint: EndpointId,
     },
-    /// The last frame of a render stream has been played by every endpoint that was attached, or mixed where none was.
-    /// Comes after the stream's writer was finished or dropped, and after each [`crate::Engine::drain`].
+    /// A render stream has been played by every endpoint that was attached, or mixed where none was: to its last frame,
+    /// after its writer was finished or dropped; or as far as it had been written at [`crate::Engine::drain`]. What
+    /// falls together is told once.
     StreamDrained {
         /// The stream's session.
         session: SessionId,

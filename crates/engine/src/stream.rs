@@ -132,8 +132,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Asks for [`crate::EngineEvent::StreamDrained`] when everything written so far has been heard. The stream goes
-    /// on if more is written. A paused stream drains after it goes on.
+    /// Asks for [`crate::EngineEvent::StreamDrained`] when everything written so far has been heard, whatever is
+    /// written after it. Several calls before the first is answered share a second answer. A paused stream drains after
+    /// it goes on; one that has ended answers at once.
     ///
     /// # Errors
     /// [`EngineError::UnknownSession`], [`EngineError::UnknownStream`], [`EngineError::Busy`].

@@ -156,7 +156,7 @@ fn report_device(device: &mut RtDevice, receiver: &mut Receiver) -> bool {
             let heard = bus.heard(links);
             for slot in streams {
                 if slot.stream.is_drained(heard) && post(receiver, Report::Drained(slot.id)).is_none() {
-                    slot.stream.settle_drained();
+                    slot.stream.settle_drained(heard);
                     posted = true;
                 }
             }

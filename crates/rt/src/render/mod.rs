@@ -1,6 +1,7 @@
 //! Render: streams into a mix, the mix to connections.
 
 mod connection;
+mod drain;
 mod stream;
 
 use core::time::Duration;

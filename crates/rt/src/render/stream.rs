@@ -6,6 +6,7 @@ use soundpost_dsp::mix;
 use soundpost_dsp::ramp::Fader;
 use soundpost_queue::frames::FrameReader;
 
+use super::drain::Drains;
 use crate::levels::LevelWindow;
 use crate::path::Path;
 use crate::stats::{self, StreamStats};
@@ -25,9 +26,9 @@ pub struct RenderStream {
     waiting: bool,
     /// The path still holds sound.
     ringing: bool,
-    /// Asked to say when everything written so far has been heard.
-    draining: bool,
-    /// Where on the bus the last frame ended, while draining.
+    /// Asked to say when everything written until then has been heard.
+    drains: Drains,
+    /// The writer is gone: where on the bus the last frame of all ended.
     ends_at: Option<u64>,
     /// The end was reported and nothing can follow.
     over: bool,
@@ -74,7 +75,7 @@ impl RenderStream {
             prebuffer,
             waiting: true,
             ringing: false,
-            draining: false,
+            drains: Drains::default(),
             ends_at: None,
             over: false,
             moved: false,
@@ -99,10 +100,14 @@ impl RenderStream {
         }
     }
 
-    /// Asks for [`RenderStream::is_drained`] to say when everything written so far has been heard.
+    /// Asks for [`RenderStream::is_drained`] to say when everything written so far has been heard, whatever is
+    /// written after it. Asked again before that, the later ones share one answer, which comes after the first.
     pub fn drain(&mut self) {
-        self.draining = true;
-        self.ends_at = None;
+        if self.over {
+            self.drains.ask_for_the_past();
+        } else {
+            self.drains.ask(self.stats.frames.saturating_add(u64::from(self.input.queued().get())));
+        }
     }
 
     /// Throws away what is queued. What was mixed already is heard.
@@ -121,7 +126,7 @@ impl RenderStream {
         }
         let ended = self.input.is_peer_gone();
         let queued = self.input.queued();
-        let ending = ended || self.draining;
+        let ending = ended || self.drains.is_pending();
         ending || (!queued.is_zero() && queued >= self.prebuffer)
     }
 
@@ -130,24 +135,28 @@ impl RenderStream {
         core::mem::take(&mut self.moved)
     }
 
-    /// Whether the stream, asked to drain or finished by its writer, has been heard to the end now that the bus has
-    /// been heard up to frame `heard`. Stays so until [`RenderStream::settle_drained`].
+    /// Whether the stream, asked to drain or finished by its writer, has been heard so far now that the bus has been
+    /// heard up to frame `heard`. Stays so until [`RenderStream::settle_drained`].
     #[must_use]
     pub fn is_drained(&self, heard: u64) -> bool {
-        !self.over && self.ends_at.is_some_and(|end| end <= heard)
+        self.is_ended(heard) || self.drains.is_heard(heard)
     }
 
-    /// The end was reported.
-    pub fn settle_drained(&mut self) {
-        self.over = self.input.is_peer_gone();
-        self.draining = false;
-        self.ends_at = None;
+    /// What [`RenderStream::is_drained`] said of `heard` was reported.
+    pub fn settle_drained(&mut self, heard: u64) {
+        self.over |= self.is_ended(heard);
+        self.drains.settle(heard);
+    }
+
+    /// Whether the last frame of a stream whose writer is gone has been heard, and that was not reported yet.
+    fn is_ended(&self, heard: u64) -> bool {
+        !self.over && self.ends_at.is_some_and(|end| end <= heard)
     }
 
     /// Whether the bus has to go on for this stream.
     pub(crate) fn is_busy(&self) -> bool {
         // A paused stream keeps what its path holds; it rings on when the stream does.
-        self.moved || (self.ringing && !self.is_closed()) || (self.wants_passes() && !self.over)
+        self.moved || (self.ringing && !self.is_closed()) || self.wants_passes()
     }
 
     /// Adds the next frames to the mix, up to bus frame `end`. Returns whether there may be sound in them.
@@ -161,7 +170,8 @@ impl RenderStream {
         block: &mut [f32],
     ) -> bool {
         // The writer pushes before it closes: what is queued after this is all there will be.
-        let ending = self.input.is_peer_gone() || self.draining;
+        let ended = self.input.is_peer_gone();
+        let ending = ended || self.drains.is_open();
         let queued = self.input.queued();
         let held = self.waiting && !ending && (queued < self.prebuffer || queued.is_zero());
         if self.is_closed() || (held && !self.ringing) {
@@ -175,8 +185,14 @@ impl RenderStream {
         }
         let (produced, dry) =
             self.pull(frames, if held { FrameCount::ZERO } else { queued }, ending, source, between, block);
-        if ending && dry && !self.ringing && self.ends_at.is_none() {
-            self.ends_at = Some(end);
+        // What is inside of the path comes out so much later, unless it all came out just now.
+        let inside = if self.ringing || !dry { u64::from(self.path.delay().get()) } else { 0 };
+        self.drains.taken(self.stats.frames, end.saturating_add(inside));
+        if dry && !self.ringing {
+            self.drains.all_out(end);
+            if ended {
+                self.ends_at.get_or_insert(end);
+            }
         }
         let samples = produced.as_usize() * self.path.to().width();
         // Without a path to go, frames are mixed from where they were copied to.
@@ -210,9 +226,11 @@ impl RenderStream {
             self.waiting = false;
         }
         let dry = taken < needed;
-        if dry && !ending && !self.waiting {
-            self.stats.underruns = self.stats.underruns.saturating_add(1);
+        if dry && !self.waiting {
             self.waiting = true;
+            if !ending {
+                self.stats.underruns = self.stats.underruns.saturating_add(1);
+            }
         }
         if self.path.is_identity() {
             return (taken, dry);

@@ -8,6 +8,7 @@
 )]
 
 mod capture;
+mod drain;
 mod faults;
 mod mixing;
 mod random;
