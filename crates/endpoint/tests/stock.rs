@@ -381,6 +381,65 @@ fn d4_e5_the_device_signals_each_packet_on_its_own_clock() {
 }
 
 #[test]
+fn e5_set_buffer_forgets_the_event_of_before() {
+    let clock: Arc<VirtualClock> = Arc::default();
+    let config = StockConfig { event_driven: true, ..StockConfig::new(s16(48_000)) };
+    let stock = null_render(&config, clock.clone());
+    let (mut device, bell) = (stock.device, Arc::new(Bell::default()));
+    let mut control = stock.endpoint.control;
+    control.set_stream_flags(StreamFlags::EVENT_CALLBACK).unwrap();
+    control.set_buffer(Hns::from_millis(10), 2).unwrap();
+    control.set_event(bell.clone()).unwrap();
+    control.start().unwrap();
+    control.stop().unwrap();
+    control.reset().unwrap();
+    // Used anew by an engine that paces itself: the event is another's, who may be gone.
+    control.set_stream_flags(StreamFlags::NONE).unwrap();
+    control.set_buffer(Hns::from_millis(10), 2).unwrap();
+    control.start().unwrap();
+    clock.pass(100 * MS);
+    device.tick(clock.now());
+    assert_eq!((bell.0.load(Ordering::Relaxed), Arc::strong_count(&bell)), (0, 1));
+    control.stop().unwrap();
+    control.set_stream_flags(StreamFlags::EVENT_CALLBACK).unwrap();
+    control.set_buffer(Hns::from_millis(10), 2).unwrap();
+    assert_eq!(control.start(), Err(EndpointError::EventNotSet));
+}
+
+#[test]
+fn t13_a_device_that_is_idled_does_not_starve() {
+    let clock: Arc<VirtualClock> = Arc::default();
+    let stock = null_render(&StockConfig::new(s16(48_000)), clock.clone());
+    let counts = stock.clock.clone();
+    let (mut control, mut realtime) = render(stock);
+    control.set_buffer(Hns::from_millis(10), 3).unwrap();
+    control.start().unwrap();
+    realtime.set_pin_active().unwrap();
+    write(&mut *realtime, 480);
+    clock.pass(5 * MS);
+    realtime.set_pin_inactive().unwrap();
+    clock.pass(1_000 * MS);
+    realtime.set_pin_active().unwrap();
+    let record = realtime.current_padding().position;
+    assert_eq!((record.device.get(), record.padding), (480, 0), "it played what it had, and held");
+    assert_eq!(record.flag, PositionFlag::Discontinuous);
+    clock.pass(5 * MS);
+    write(&mut *realtime, 480);
+    assert_eq!((counts.counts().underruns, counts.counts().underrun_frames), (0, 0));
+    // From the first frame on it is an underrun again.
+    clock.pass(15 * MS);
+    realtime.current_padding();
+    assert_eq!((counts.counts().underruns, counts.counts().underrun_frames), (1, 240));
+    // What had begun before it was idled is one, too.
+    write(&mut *realtime, 480);
+    clock.pass(15 * MS);
+    realtime.set_pin_inactive().unwrap();
+    clock.pass(1_000 * MS);
+    realtime.current_padding();
+    assert_eq!((counts.counts().underruns, counts.counts().underrun_frames), (2, 480));
+}
+
+#[test]
 fn e4_flags_that_cannot_be_honoured_are_refused() {
     let clock: Arc<VirtualClock> = Arc::default();
     let (mut control, _) = render(null_render(&StockConfig::new(s16(48_000)), clock));

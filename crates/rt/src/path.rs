@@ -105,6 +105,13 @@ impl Path {
         }
     }
 
+    /// Forgets what is inside: what follows has nothing to do with it.
+    pub fn reset(&mut self) {
+        if let Some(resampler) = &mut self.resampler {
+            resampler.reset();
+        }
+    }
+
     /// Brings out what is still inside when nothing follows; returns the frames written, 0 when there is nothing left.
     pub fn flush(&mut self, between: &mut [f32], output: &mut [f32]) -> FrameCount {
         let Self { from, to, remap, resampler } = self;

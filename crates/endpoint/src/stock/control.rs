@@ -116,6 +116,8 @@ impl DeviceEndpoint for ClockedControl {
         lifecycle.set_buffer()?;
         let plan = BufferPlan::new(self.format, max_period, coefficient, self.minimum_latency)?;
         self.clock.set_buffer(&plan);
+        // The event of an earlier use is another engine's, or another connection's.
+        *self.event.lock().unwrap_or_else(PoisonError::into_inner) = None;
         (self.lifecycle, self.plan) = (lifecycle, Some(plan));
         Ok(())
     }

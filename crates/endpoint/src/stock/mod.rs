@@ -13,7 +13,8 @@
 //! - [`PacketBuffer`]: the memory that acquire hands out, aligned as T5 and T7 ask.
 //!
 //! A render endpoint is then a few lines: `acquire` answers [`PacketBuffer::get`], `release` takes the bytes and calls
-//! [`RenderClock::wrote`], `current_padding` answers [`RenderClock::padding`].
+//! [`RenderClock::wrote`], `current_padding` answers [`RenderClock::padding`], and `set_pin_inactive` calls
+//! [`RenderClock::idle`].
 
 mod buffer;
 mod capture;

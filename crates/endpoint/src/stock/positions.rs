@@ -18,13 +18,15 @@ pub struct RenderClock {
     /// Frames of clock time in which the device held.
     held: u64,
     dry: bool,
+    /// Nothing is to come for a while: running dry is no underrun.
+    idle: bool,
     discontinuous: bool,
 }
 
 impl RenderClock {
     pub(super) fn new(mut reader: ClockReader) -> Self {
         let epoch = Epoch::of(reader.timeline());
-        Self { reader, epoch, written: 0, held: 0, dry: false, discontinuous: false }
+        Self { reader, epoch, written: 0, held: 0, dry: false, idle: false, discontinuous: false }
     }
 
     /// The answer to GetCurrentPadding (T1, T2). The first record after a start or reset is continuous, the first
@@ -42,8 +44,14 @@ impl RenderClock {
         }
         self.look();
         self.written += u64::from(frames.get());
-        self.dry = false;
+        (self.dry, self.idle) = (false, false);
         Counters::add(&self.reader.counters().exchanged, u64::from(frames.get()));
+    }
+
+    /// The engine lets the device idle (T13): until the next frame is written, having nothing to play is no underrun.
+    pub fn idle(&mut self) {
+        self.look();
+        self.idle = true;
     }
 
     /// Frames written since the start or reset: the position of the next frame that comes.
@@ -76,7 +84,7 @@ impl RenderClock {
         match self.epoch.follow(&timeline) {
             Change::None => {}
             Change::Reset => {
-                (self.written, self.held, self.dry) = (0, 0, false);
+                (self.written, self.held, self.dry, self.idle) = (0, 0, false, false);
                 self.discontinuous = timeline.resumes > 0;
             }
             Change::Resumed => self.discontinuous = true,
@@ -89,11 +97,11 @@ impl RenderClock {
         }
         // Waiting for the first sound is no underrun.
         if self.written > 0 {
-            let counters = self.reader.counters();
-            Counters::add(&counters.underrun_frames, played - self.written);
-            if !self.dry {
-                Counters::add(&counters.underruns, 1);
-                self.discontinuous = true;
+            self.discontinuous |= !self.dry;
+            if !self.idle {
+                let counters = self.reader.counters();
+                Counters::add(&counters.underrun_frames, played - self.written);
+                Counters::add(&counters.underruns, u64::from(!self.dry));
             }
         }
         self.dry = true;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use soundpost_core::{Clock, FrameCount};
 
 use super::{ClockControl, ClockedControl, PacketBuffer, RenderClock, Stock, StockConfig};
-use crate::{BufferFlag, CurrentPadding, Endpoint, EndpointRt, OutputEndpointRt, Position};
+use crate::{BufferFlag, CurrentPadding, Endpoint, EndpointError, EndpointRt, OutputEndpointRt, Position};
 
 /// A render endpoint that consumes what it is given at the pace of its own clock. Streams run on against it while
 /// there is no listener.
@@ -29,6 +29,11 @@ impl EndpointRt for NullRender {
     }
 
     fn processing_complete(&mut self) {}
+
+    fn set_pin_inactive(&mut self) -> Result<(), EndpointError> {
+        self.clock.idle();
+        Ok(())
+    }
 }
 
 impl OutputEndpointRt for NullRender {

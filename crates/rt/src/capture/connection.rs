@@ -96,6 +96,7 @@ impl CaptureConnection {
             self.rate = RateEstimator::default();
             let left = self.waiting.1.queued();
             self.waiting.1.discard(left);
+            self.path.reset();
         }
         let port = &mut self.port;
         let answer =

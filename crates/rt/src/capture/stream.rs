@@ -62,6 +62,10 @@ impl CaptureStream {
 
     /// Pauses (fading out, then nothing is recorded) or goes on (fading in).
     pub fn set_paused(&mut self, paused: bool) {
+        if self.is_closed() {
+            // What the filter holds is from before the pause.
+            self.path.reset();
+        }
         self.paused = paused;
         self.gate.set_muted(paused);
         if self.stats.frames == 0 {

@@ -70,6 +70,37 @@ fn t10_silent_packets_are_silence_whatever_they_hold() {
 }
 
 #[test]
+fn nothing_from_before_a_pause_is_recorded_after_it() {
+    // All three places differ in rate, so that there are filters on both ways. Loud for a second, then silent.
+    let mut sound = vec![0x40; 4 * 44_100];
+    sound.resize(4 * 44_100 * 8, 0);
+    let mut scene = Scene::with(no_alloc, DeviceConfig::new("microphone", DataFlow::Capture));
+    let there = StockConfig::new(format(SampleFormat::S16, 44_100, 2));
+    let (endpoint, _probe) = capture_probe(&there, scene.runner.endpoint_clock(), sound);
+    let endpoint = scene.runner.engine.register(scene.session, "microphone", endpoint).unwrap();
+    let connection = scene.runner.engine.connect(scene.session, scene.device).unwrap();
+    scene.runner.engine.attach(scene.session, connection, endpoint, AttachConfig::default()).unwrap();
+    let config = StreamConfig::new("recorder", format(SampleFormat::S16, 16_000, 1));
+    let (id, mut reader) = scene.runner.engine.open_capture(scene.session, scene.device, config).unwrap();
+    let mut bytes = vec![0; 2 * 16_000];
+    let mut loud = 0;
+    scene.runner.run_steps(ms(500), ms(10), |_| {
+        let frames = reader.read(&mut bytes).as_usize();
+        loud += bytes[..frames * 2].chunks(2).filter(|sample| sample[1] == 0x40).count();
+    });
+    assert!(loud > 6_000, "{loud} loud frames");
+    scene.runner.engine.set_paused(scene.session, id, true).unwrap();
+    scene.runner.run_for(ms(1_500));
+    assert_eq!(scene.runner.next_wake(), None, "paused: nothing is due");
+    reader.read(&mut bytes);
+    scene.runner.engine.set_paused(scene.session, id, false).unwrap();
+    scene.runner.run_for(ms(100));
+    let frames = reader.read(&mut bytes).as_usize();
+    assert!(frames > 1_000, "{frames}");
+    assert!(bytes[..frames * 2].iter().all(|byte| *byte == 0), "what was heard before the pause came after it");
+}
+
+#[test]
 fn without_a_microphone_there_is_silence_at_the_right_pace() {
     let mut scene = Scene::with(no_alloc, DeviceConfig::new("microphone", DataFlow::Capture));
     let config = StreamConfig::new("recorder", format(SampleFormat::S16, 16_000, 1));
