@@ -101,7 +101,7 @@ pub enum Fault {
         /// The time reported.
         time: Hns,
     },
-    /// A real-time method panicked.
+    /// A method panicked.
     #[error("panic in {call}")]
     Panicked {
         /// The method.

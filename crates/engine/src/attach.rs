@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use soundpost_core::{Format, FrameCount, Hns};
-use soundpost_endpoint::{CapturePort, DataFlow, RenderPort, Requirement, RtHalf, StreamFlags};
+use soundpost_endpoint::{CapturePort, DataFlow, Fault, RenderPort, Requirement, RtHalf, StreamFlags};
 use soundpost_queue::frames;
 use soundpost_rt::capture::{CaptureConnection, CaptureConnectionParts};
 use soundpost_rt::path::Place;
@@ -12,7 +12,8 @@ use soundpost_rt::scratch::Scratch;
 use soundpost_rt::stats;
 
 use crate::command::{CaptureLink, Command, Drive, NewConnection, RenderLink};
-use crate::engine::{Connection, HalfPlace, Registered, control};
+use crate::engine::{Connection, HalfPlace, Registered};
+use crate::guarded::Guarded;
 use crate::stream::{path, place};
 use crate::{AttachConfig, ConnectionId, DeviceConfig, DeviceId, EndpointId, Engine, EngineError, SessionId};
 
@@ -58,7 +59,7 @@ impl Engine {
     /// Ids that are unknown in the session; [`EngineError::ConnectionTaken`], and the connection keeps what it has;
     /// [`EngineError::EndpointTaken`]; [`EngineError::EndpointFaulty`]; [`EngineError::WrongFlow`];
     /// [`EngineError::Endpoint`] or [`EngineError::Breach`] where the endpoint does not come up: it stays registered
-    /// and stopped; [`EngineError::Busy`].
+    /// and stopped; [`EngineError::EndpointPanicked`], and it is faulty from now on; [`EngineError::Busy`].
     pub fn attach(
         &mut self,
         session: SessionId,
@@ -90,8 +91,8 @@ impl Engine {
         let reader = match self.send_half(session, device_id, connection, endpoint, (&device_config, settled, drive)) {
             Ok(reader) => reader,
             Err(error) => {
-                let registered = self.endpoint(session, endpoint)?;
-                registered.bring_down();
+                // The first error is the one to tell; one in here makes the endpoint faulty.
+                let _ = self.endpoint(session, endpoint)?.bring_down();
                 return Err(error);
             }
         };
@@ -164,23 +165,27 @@ impl Engine {
         let registered = self.endpoint(session, endpoint)?;
         let place = std::mem::replace(&mut registered.place, HalfPlace::On(connection));
         let Settled { format, packet: most, buffer, .. } = settled;
-        let link = match place {
-            HalfPlace::Here(RtHalf::Render(half)) => {
+        let half = match place {
+            HalfPlace::Here(half) => half.into_inner(),
+            elsewhere => {
+                registered.place = elsewhere;
+                None
+            }
+        };
+        let link = match half {
+            Some(RtHalf::Render(half)) => {
                 let port = RenderPort::new(half, format, most, buffer);
                 let rt = RenderConnection::new(RenderConnectionParts { port, path, waiting, publisher });
                 let room = self.device(session, device)?.connection_places.take();
                 NewConnection::Render(Box::new(RenderLink { id: connection, endpoint, drive, connection: rt }), room)
             }
-            HalfPlace::Here(RtHalf::Capture(half)) => {
+            Some(RtHalf::Capture(half)) => {
                 let port = CapturePort::new(half, format, most, buffer);
                 let parts = CaptureConnectionParts { port, path, waiting, packet, publisher };
                 let rt = CaptureConnection::new(parts);
                 NewConnection::Capture(Box::new(CaptureLink { id: connection, endpoint, drive, connection: rt }))
             }
-            elsewhere => {
-                registered.place = elsewhere;
-                return Err(EngineError::EndpointTaken(endpoint));
-            }
+            None => return Err(EngineError::EndpointTaken(endpoint)),
         };
         let Err(command) = self.send(session, Command::AddConnection { device, connection: link }) else {
             return Ok(reader);
@@ -190,6 +195,7 @@ impl Engine {
                 NewConnection::Render(link, _) => link.into_half(),
                 NewConnection::Capture(link) => link.into_half(),
             };
+            let half = Guarded::new(half, &self.config.guard);
             self.endpoint(session, endpoint)?.place = HalfPlace::Here(half);
             self.device(session, device)?.connection_places.free();
         }
@@ -206,32 +212,32 @@ impl Registered {
         wants_to_drive: bool,
         wake: Arc<dyn soundpost_endpoint::Event>,
     ) -> Result<(Settled, Option<Arc<Drive>>), EngineError> {
-        let drives = self.control.event_driven_capable() && wants_to_drive;
+        let drives = self.ask("event_driven_capable", |control| control.event_driven_capable())? && wants_to_drive;
         let flags = if drives { StreamFlags::EVENT_CALLBACK } else { StreamFlags::NONE };
-        control("set_stream_flags", self.control.set_stream_flags(flags))?;
-        control("set_buffer", self.control.set_buffer(period, coefficient))?;
+        self.demand("set_stream_flags", |control| control.set_stream_flags(flags))?;
+        self.demand("set_buffer", |control| control.set_buffer(period, coefficient))?;
         let drive = drives.then(|| Arc::new(Drive::new(wake)));
         if let Some(drive) = &drive {
             let event: Arc<dyn soundpost_endpoint::Event> = Arc::<Drive>::clone(drive);
-            control("set_event", self.control.set_event(event))?;
+            self.demand("set_event", |control| control.set_event(event))?;
         }
         let settled = self.settled(period)?;
-        control("start", self.control.start())?;
+        self.demand("start", |control| control.start())?;
         Ok((settled, drive))
     }
 
     /// Reads once what the real-time side goes by (E2, E3).
-    fn settled(&self, period: Hns) -> Result<Settled, EngineError> {
+    fn settled(&mut self, period: Hns) -> Result<Settled, EngineError> {
         let breach = |requirement, what| Err(EngineError::Breach { requirement, what });
-        let format = self.control.frame_format();
+        let format = self.ask("frame_format", |control| control.frame_format())?;
         if format != self.format {
             return breach(Requirement::E1, "the frame format has changed since registration");
         }
-        let packet = control("frames_per_packet", self.control.frames_per_packet())?;
+        let packet = self.demand("frames_per_packet", |control| control.frames_per_packet())?;
         if packet != format.rate.frames_covering(period) {
             return breach(Requirement::E2, "frames per packet are not ceil(period × rate)");
         }
-        let latency = control("latency", self.control.latency())?;
+        let latency = self.demand("latency", |control| control.latency())?;
         if latency.get() < 0 || latency > soundpost_endpoint::BufferPlan::LONGEST_LATENCY {
             return breach(Requirement::E3, "the latency is negative or longer than 10 s");
         }
@@ -239,10 +245,14 @@ impl Registered {
         Ok(Settled { format, packet, buffer, latency })
     }
 
-    /// Stops and resets the endpoint, so that it can be attached anew. What it answers no longer matters.
-    pub(crate) fn bring_down(&mut self) {
-        let _ = self.control.stop();
-        let _ = self.control.reset();
+    /// Stops and resets the endpoint, so that it can be attached anew. What it answers no longer matters; a panic makes
+    /// it faulty.
+    pub(crate) fn bring_down(&mut self) -> Result<(), Fault> {
         self.latency = None;
+        let stopped = self.ask("stop", |control| control.stop());
+        match stopped.and_then(|_| self.ask("reset", |control| control.reset())) {
+            Err(EngineError::EndpointPanicked { call, .. }) => Err(Fault::Panicked { call }),
+            _ => Ok(()),
+        }
     }
 }

@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, VecDeque};
 use soundpost_core::{Format, Gain, Hns};
 use soundpost_endpoint::{ControlHalf, DataFlow, Endpoint, EndpointError, Fault, RtHalf};
 use soundpost_queue::commands::{CommandSender, channel};
+use soundpost_rt::guard::Panicked;
 use soundpost_rt::stats;
 
 use crate::command::{Command, Report};
+use crate::guarded::Guarded;
 use crate::{
     ConnectionId, DeviceConfig, DeviceId, EndpointId, EngineConfig, EngineError, EngineEvent, SessionId, StreamId,
     StreamState, Worker,
@@ -64,12 +66,13 @@ pub(crate) struct Connection {
 
 /// A registered endpoint.
 pub(crate) struct Registered {
+    pub(crate) id: EndpointId,
     pub(crate) session: SessionId,
     pub(crate) name: String,
     pub(crate) flow: DataFlow,
     pub(crate) format: Format,
     pub(crate) latency: Option<Hns>,
-    pub(crate) control: Box<dyn ControlHalf>,
+    pub(crate) control: Guarded<Box<dyn ControlHalf>>,
     pub(crate) place: HalfPlace,
     /// To be dropped when its real-time half has come back.
     pub(crate) leaving: bool,
@@ -77,9 +80,9 @@ pub(crate) struct Registered {
 
 /// Where an endpoint's real-time half is.
 pub(crate) enum HalfPlace {
-    Here(RtHalf),
+    Here(Guarded<RtHalf>),
     On(ConnectionId),
-    /// Nowhere: it broke the contract.
+    /// Nowhere: the endpoint broke the contract, or its control half panicked.
     Faulty(Fault),
 }
 
@@ -165,7 +168,7 @@ impl Engine {
     /// Registers an endpoint with a session (R2, R3). Nothing of it is called yet but its format.
     ///
     /// # Errors
-    /// [`EngineError::UnknownSession`]; the endpoint is dropped then.
+    /// [`EngineError::UnknownSession`], [`EngineError::EndpointPanicked`]; the endpoint is dropped then.
     pub fn register(
         &mut self,
         session: SessionId,
@@ -174,11 +177,15 @@ impl Engine {
     ) -> Result<EndpointId, EngineError> {
         self.session(session)?;
         let id = EndpointId::new(self.next_id());
-        let (flow, format) = (endpoint.flow(), endpoint.control.frame_format());
+        let flow = endpoint.flow();
         let Endpoint { control, realtime } = endpoint;
-        let place = HalfPlace::Here(realtime);
+        let mut control = Guarded::new(control, &self.config.guard);
+        let place = HalfPlace::Here(Guarded::new(realtime, &self.config.guard));
+        let call = "frame_format";
+        let format = control.call(|control| control.frame_format());
+        let format = format.map_err(|Panicked| EngineError::EndpointPanicked { endpoint: id, call })?;
         let registered =
-            Registered { session, name: name.into(), flow, format, latency: None, control, place, leaving: false };
+            Registered { id, session, name: name.into(), flow, format, latency: None, control, place, leaving: false };
         self.endpoints.insert(id, registered);
         Ok(id)
     }
@@ -187,7 +194,8 @@ impl Engine {
     /// half has come back; its id is unknown from now on.
     ///
     /// # Errors
-    /// [`EngineError::UnknownSession`], [`EngineError::UnknownEndpoint`], [`EngineError::Busy`].
+    /// [`EngineError::UnknownSession`], [`EngineError::UnknownEndpoint`], [`EngineError::Busy`];
+    /// [`EngineError::EndpointPanicked`] where it was not attached and panicked as it was dropped: it is gone then, too.
     pub fn unregister(&mut self, session: SessionId, endpoint: EndpointId) -> Result<(), EngineError> {
         self.session(session)?;
         if let HalfPlace::On(connection) = self.endpoint(session, endpoint)?.place {
@@ -199,8 +207,8 @@ impl Engine {
                 self.detach_from(session, device, connection)?;
             }
             self.endpoint(session, endpoint)?.leaving = true;
-        } else {
-            self.endpoints.remove(&endpoint);
+        } else if let Some(registered) = self.endpoints.remove(&endpoint) {
+            registered.end()?;
         }
         Ok(())
     }
@@ -260,7 +268,33 @@ impl Engine {
     }
 }
 
-/// What a method of a control half answered, as the engine reports it.
-pub(crate) fn control<T>(call: &'static str, answer: Result<T, EndpointError>) -> Result<T, EngineError> {
-    answer.map_err(|error| EngineError::Endpoint { call, error })
+impl Registered {
+    /// Calls a method of the control half that cannot fail. One that panics makes the endpoint faulty.
+    pub(crate) fn ask<T>(
+        &mut self,
+        call: &'static str,
+        method: impl FnOnce(&mut dyn ControlHalf) -> T,
+    ) -> Result<T, EngineError> {
+        self.control.call(|control| method(control.as_mut())).map_err(|Panicked| {
+            self.place = HalfPlace::Faulty(Fault::Panicked { call });
+            EngineError::EndpointPanicked { endpoint: self.id, call }
+        })
+    }
+
+    /// Calls a method of the control half that may refuse.
+    pub(crate) fn demand<T>(
+        &mut self,
+        call: &'static str,
+        method: impl FnOnce(&mut dyn ControlHalf) -> Result<T, EndpointError>,
+    ) -> Result<T, EngineError> {
+        self.ask(call, method)?.map_err(|error| EngineError::Endpoint { call, error })
+    }
+
+    /// Drops the endpoint.
+    fn end(self) -> Result<(), EngineError> {
+        let Self { id, control, place, .. } = self;
+        let control = control.end();
+        let half = if let HalfPlace::Here(half) = place { half.end() } else { Ok(()) };
+        control.and(half).map_err(|Panicked| EngineError::EndpointPanicked { endpoint: id, call: "drop" })
+    }
 }

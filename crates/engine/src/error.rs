@@ -6,7 +6,8 @@ use thiserror::Error;
 
 use crate::{ConnectionId, DeviceConfig, DeviceId, EndpointId, SessionId, StreamId};
 
-/// Why a call on the [`crate::Engine`] is refused. Nothing has changed then.
+/// Why a call on the [`crate::Engine`] is refused. Nothing has changed then, but that an endpoint that panicked is not
+/// used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum EngineError {
@@ -77,6 +78,15 @@ pub enum EngineError {
         call: &'static str,
         /// Its answer.
         error: EndpointError,
+    },
+    /// A method of the endpoint's control half panicked. The endpoint is not used again: it stays registered as faulty,
+    /// or is gone where it was being registered or unregistered.
+    #[error("{endpoint} panicked in {call} and is not used again: unregister it, and register a new one")]
+    EndpointPanicked {
+        /// The endpoint.
+        endpoint: EndpointId,
+        /// The method.
+        call: &'static str,
     },
     /// The endpoint's answers after SetBuffer make no sense.
     #[error("the endpoint breaks {requirement} at attaching: {what}")]

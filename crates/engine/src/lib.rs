@@ -56,6 +56,7 @@
 //!
 //! Every call into an endpoint is caught if it panics, measured if a clock was given, and every answer is held against
 //! the contract. A breach detaches that endpoint and nothing else (R4, X3); [`EngineEvent::EndpointFaulted`] names it.
+//! A panic in the control half is caught as well: the call that led to it answers [`EngineError::EndpointPanicked`].
 //!
 //! # Sessions
 //!
@@ -71,6 +72,7 @@ mod device;
 mod engine;
 mod error;
 mod events;
+mod guarded;
 mod ids;
 mod maintain;
 mod reader;

@@ -5,6 +5,7 @@ use soundpost_queue::commands::CommandSender;
 
 use crate::command::{NewConnection, Report, RtDevice, RtKind};
 use crate::engine::{Connection, HalfPlace};
+use crate::guarded::Guarded;
 use crate::{ConnectionId, DeviceId, EndpointId, Engine, EngineEvent, StreamId, StreamState};
 
 impl Engine {
@@ -63,17 +64,15 @@ impl Engine {
 
     /// An endpoint's real-time half is back: stops the endpoint, and keeps, frees or condemns it.
     fn half_came_back(&mut self, connection: ConnectionId, id: EndpointId, half: RtHalf, fault: Option<Fault>) {
+        let half = Guarded::new(half, &self.config.guard);
         let Some(endpoint) = self.endpoints.get_mut(&id) else { return };
         let (session, leaving) = (endpoint.session, endpoint.leaving);
         let name = endpoint.name.clone();
-        let guard = std::sync::Arc::clone(&self.config.guard);
-        // An endpoint that has broken the contract may do so here too.
-        let _ = guard.run(&mut || endpoint.bring_down());
-        match fault {
+        let stopped = endpoint.bring_down();
+        match fault.or(stopped.err()) {
             Some(fault) => {
                 endpoint.place = HalfPlace::Faulty(fault);
-                let mut half = Some(half);
-                let _ = guard.run(&mut || drop(half.take()));
+                drop(half);
                 self.empty(session, connection, id);
                 if !leaving {
                     self.events.push_back(EngineEvent::EndpointFaulted {

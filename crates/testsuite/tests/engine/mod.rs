@@ -8,6 +8,7 @@
 )]
 
 mod capture;
+mod control;
 mod drain;
 mod faults;
 mod mixing;
