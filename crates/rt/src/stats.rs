@@ -50,7 +50,8 @@ pub struct DeviceStats {
     pub late: u64,
     /// Periods without a pass that were not caught up: streams waited so long.
     pub missed: u64,
-    /// Passes whose whole block was silent.
+    /// Packets that were silent as a whole. A pass has one packet, and a second one where it catches up; so this may be
+    /// more than `passes`.
     pub silent: u64,
     /// Frames mixed (render) or taken in (capture) so far, at the device's rate.
     pub frames: u64,

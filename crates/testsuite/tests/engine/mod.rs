@@ -16,5 +16,6 @@ mod random;
 mod registry;
 mod render;
 mod reports;
+mod requirements;
 mod scene;
 mod timing;
