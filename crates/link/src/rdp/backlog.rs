@@ -180,14 +180,14 @@ impl Backlog {
         let pause = self.pause_before(packet);
         let whole = packet.position >= self.end && (self.flow == Flow::Idle || self.sound.is_empty());
         // Until then the client has something of before: to send the whole pause keeps its latency as it is.
-        let fed_until = dry_at.unwrap_or(self.end_due + self.late_limit).min(self.end_due + MAX_FILL);
+        let fed_until = dry_at.unwrap_or(self.end_due + self.late_limit).min(self.end_due + LONGEST_LEAD);
         let silence = if whole && self.stamp.started && fed_until > now {
             pause
         } else {
             // From dry: what is due before the packet is silence.
             self.dropped += u64::from(self.frames().get());
             self.sound.clear();
-            packet.due.saturating_since(now).min(MAX_FILL)
+            packet.due.saturating_since(now).min(LONGEST_LEAD)
         };
         let silence = FrameCount::new(u32::try_from(self.format.rate.frames_in_duration(silence)).unwrap_or(0));
         self.append_silence(silence);
@@ -246,8 +246,10 @@ impl Backlog {
     }
 }
 
-/// The longest silence that is put before a packet.
-const MAX_FILL: Duration = Duration::from_millis(250);
+/// The most sound that a client can be kept ahead: the longest silence that is put before the first packet, which is
+/// what makes the lead. An endpoint with a longer latency (SetBuffer's coefficient × period) works, but its listener
+/// gets no more ahead than this.
+pub const LONGEST_LEAD: Duration = Duration::from_millis(250);
 
 /// The waves' time stamps: a base and the frames since, so that stamps are as even as the frames.
 #[derive(Default)]

@@ -38,6 +38,7 @@ mod stats;
 mod window;
 
 pub use audio::{RdpAudio, RdpAudioConfig, RdpAudioEvent};
+pub use backlog::LONGEST_LEAD;
 pub use soundpost_rdp::rdpea::{
     AudioFormat, ClientFamily, FormatRejected, NegotiatedFormat, Offer, QualityMode, RdpeaConfig, RdpeaCounters, Ready,
     Volume, WaveKind,
