@@ -29,7 +29,7 @@ fn main() {
     let plain = best(|| {
         block.fill(0.0);
         for source in &sources {
-            plain_add(black_box(&mut block), black_box(source));
+            mix::add(black_box(&mut block), black_box(source));
         }
     });
     let mut faders = vec![Fader::new(Gain::UNITY, FrameCount::new(480)); STREAMS];
@@ -101,12 +101,6 @@ fn resampling() {
         black_box(resampler.process(&input[..2 * needed], &mut output[..960]));
     });
     println!("10 ms 44.1 to 48 kHz: library alone {library:.2} us, ours {ours:.2} us, {:.2} x", ours / library);
-}
-
-fn plain_add(mix: &mut [f32], source: &[f32]) {
-    for (mix, sample) in mix.iter_mut().zip(source) {
-        *mix += *sample;
-    }
 }
 
 /// Microseconds of the fastest of many runs.

@@ -97,86 +97,6 @@ fn pink(filter: &mut [f32; 3], white: f32) -> f32 {
     (filter[0] + filter[1] + filter[2] + white * 0.184_8) * (1.0 / 52.9)
 }
 
-/// A signal that carries its own place: frame `n` has, on every channel, the s16 value whose bits are `n` modulo
-/// 65,536. Whoever receives it bit for bit can count every frame that was lost, repeated or invented.
-#[derive(Clone, Debug, Default)]
-pub struct CountingRamp {
-    next: u16,
-}
-
-impl CountingRamp {
-    /// A ramp whose first frame is `start`.
-    #[must_use]
-    pub fn new(start: u16) -> Self {
-        Self { next: start }
-    }
-
-    /// The sample of a frame: exact in s16 and all wider formats.
-    #[must_use]
-    pub fn sample(frame: u16) -> f32 {
-        f32::from(i16::from_le_bytes(frame.to_le_bytes())) * (1.0 / 32_768.0)
-    }
-
-    /// The frame that a sample stands for; none for a sample that no ramp has.
-    #[must_use]
-    pub fn frame(sample: f32) -> Option<u16> {
-        let mut bytes = [0; 2];
-        crate::convert::encode(soundpost_core::SampleFormat::S16, &[sample], &mut bytes);
-        let frame = u16::from_le_bytes(bytes);
-        (Self::sample(frame) == sample).then_some(frame)
-    }
-
-    /// Writes the next frames over a block.
-    pub fn fill(&mut self, block: &mut [f32], channels: ChannelCount) {
-        for frame in block.chunks_mut(channels.as_usize()) {
-            frame.fill(Self::sample(self.next));
-            self.next = self.next.wrapping_add(1);
-        }
-    }
-}
-
-/// Follows a received [`CountingRamp`] and counts what is wrong with it.
-#[derive(Clone, Debug, Default)]
-pub struct RampCheck {
-    expected: Option<u16>,
-    /// Frames that arrived in their place.
-    pub good: u64,
-    /// Frames that were left out, as far as gaps shorter than 32,768 frames tell.
-    pub lost: u64,
-    /// Steps back: something was played again.
-    pub repeats: u64,
-    /// Frames that no ramp has, or whose channels differ (silence between the ramp's own is one of these).
-    pub foreign: u64,
-}
-
-impl RampCheck {
-    /// Judges a block. The first frame that belongs to a ramp sets the start.
-    pub fn feed(&mut self, block: &[f32], channels: ChannelCount) {
-        for frame in block.chunks_exact(channels.as_usize()) {
-            let number = frame.first().filter(|first| frame.iter().all(|sample| sample == *first));
-            let Some(number) = number.and_then(|sample| CountingRamp::frame(*sample)) else {
-                self.foreign += 1;
-                continue;
-            };
-            match number.wrapping_sub(self.expected.unwrap_or(number)) {
-                0 => self.good += 1,
-                gap if gap < 0x8000 => {
-                    self.lost += u64::from(gap);
-                    self.good += 1;
-                }
-                _ => self.repeats += 1,
-            }
-            self.expected = Some(number.wrapping_add(1));
-        }
-    }
-
-    /// Whether every frame so far was in its place, and there was one.
-    #[must_use]
-    pub fn is_flawless(&self) -> bool {
-        self.good > 0 && self.lost + self.repeats + self.foreign == 0
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,31 +149,5 @@ mod tests {
         };
         assert!((tilt(Colour::White) - 2.0).abs() < 0.05);
         assert!(tilt(Colour::Pink) < 0.7);
-    }
-
-    #[test]
-    fn the_ramp_finds_every_kind_of_flaw() {
-        let mut ramp = CountingRamp::new(65_000);
-        let mut block = vec![0.0; 2 * 70_000];
-        ramp.fill(&mut block, ChannelCount::STEREO);
-        let mut check = RampCheck::default();
-        check.feed(&block, ChannelCount::STEREO);
-        assert!(check.is_flawless());
-        assert_eq!(check.good, 70_000);
-
-        let mut check = RampCheck::default();
-        check.feed(&block[..200], ChannelCount::STEREO);
-        check.feed(&block[206..400], ChannelCount::STEREO);
-        check.feed(&block[398..500], ChannelCount::STEREO);
-        check.feed(&[0.5, 0.25], ChannelCount::STEREO);
-        assert_eq!((check.lost, check.repeats, check.foreign), (3, 1, 1));
-    }
-
-    #[test]
-    fn every_frame_number_is_read_back() {
-        for frame in 0..=u16::MAX {
-            assert_eq!(CountingRamp::frame(CountingRamp::sample(frame)), Some(frame));
-        }
-        assert_eq!(CountingRamp::frame(0.3), None);
     }
 }

@@ -16,7 +16,6 @@
 //! | [`mix`] | adding streams, metered on the way |
 //! | [`limit`] | the limiter after the mix |
 //! | [`meter`] | peak and RMS |
-//! | [`silence`] | is there anything to hear |
 //! | [`generate`] | test signals |
 
 #![forbid(unsafe_code)]
@@ -39,6 +38,5 @@ pub mod mix;
 pub mod ramp;
 pub mod remap;
 pub mod resample;
-pub mod silence;
 
 mod num;

@@ -5,17 +5,11 @@ use soundpost_core::{ChannelCount, FrameCount};
 use crate::meter::{BlockLevel, Lanes, with_lanes};
 use crate::ramp::{Fader, lane_frames};
 
-/// `mix += source`, sample by sample, as far as both reach.
+/// `mix += source`, sample by sample, as far as both reach: nothing but the sum, and what [`add_metered`] is measured
+/// against.
 pub fn add(mix: &mut [f32], source: &[f32]) {
     for (mix, sample) in mix.iter_mut().zip(source) {
         *mix += *sample;
-    }
-}
-
-/// `mix += gain × source`, sample by sample, as far as both reach.
-pub fn add_scaled(mix: &mut [f32], source: &[f32], gain: f32) {
-    for (mix, sample) in mix.iter_mut().zip(source) {
-        *mix += gain * *sample;
     }
 }
 

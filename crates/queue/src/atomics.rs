@@ -1,6 +1,6 @@
-//! One bit, one number.
+//! One bit.
 
-use crate::sync::{Arc, AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Arc, AtomicBool, Ordering};
 
 /// A bit that any thread may set and any thread may look at. Clones are the same bit.
 ///
@@ -44,40 +44,6 @@ impl Default for Flag {
     }
 }
 
-/// A number that any thread may add to and any thread may read. Clones are the same number.
-///
-/// It says how often something happened and nothing about what else has been written: all its accesses are relaxed.
-/// No addition is lost; it wraps after 2⁶⁴.
-#[derive(Clone, Debug)]
-pub struct Counter(Arc<AtomicU64>);
-
-impl Counter {
-    /// A counter at 0.
-    #[must_use]
-    pub fn new() -> Self {
-        Self(Arc::new(AtomicU64::new(0)))
-    }
-
-    /// Adds.
-    pub fn add(&self, number: u64) {
-        // Relaxed: a read-modify-write never loses an addition, and nothing is ordered by it.
-        self.0.fetch_add(number, Ordering::Relaxed);
-    }
-
-    /// The number so far.
-    #[must_use]
-    pub fn get(&self) -> u64 {
-        // Relaxed: nobody concludes from the number that other memory has been written.
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-impl Default for Counter {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
@@ -89,13 +55,5 @@ mod tests {
         assert!(!same.take());
         flag.raise();
         assert!(same.is_raised() && same.take() && !same.take() && !flag.is_raised());
-    }
-
-    #[test]
-    fn clones_of_a_counter_are_one_number() {
-        let counter = Counter::default();
-        counter.clone().add(3);
-        counter.add(4);
-        assert_eq!(counter.get(), 7);
     }
 }

@@ -197,4 +197,16 @@ mod tests {
         assert_eq!(histogram.total(), 8);
         assert_eq!(histogram.longest(), Duration::from_nanos(u64::MAX));
     }
+
+    #[test]
+    fn a_share_lies_below_the_end_of_its_bucket() {
+        let mut histogram = Histogram::default();
+        assert_eq!(histogram.quantile(0.99), Duration::ZERO);
+        for _ in 0..99 {
+            histogram.add(Duration::from_nanos(1_000));
+        }
+        histogram.add(Duration::from_nanos(5_000));
+        assert_eq!(histogram.quantile(0.99), Duration::from_nanos(1_024));
+        assert_eq!(histogram.quantile(1.0), Duration::from_nanos(5_000), "never above the longest");
+    }
 }
