@@ -37,7 +37,7 @@ pub use error::{EndpointError, Fault};
 pub use flags::{BufferFlag, StreamFlags};
 pub use lifecycle::{Lifecycle, Start};
 pub use plan::BufferPlan;
-pub use port::{CapturePort, Filled, RenderPort};
+pub use port::{CapturePort, Filled, Port, RenderPort};
 pub use position::{CurrentPadding, Position, PositionFlag};
 pub use realtime::{Captured, EndpointRt, InputEndpointRt, OutputEndpointRt};
 pub use requirement::{Obliged, Requirement};

@@ -57,17 +57,24 @@ impl Limits {
     }
 }
 
-/// The engine's hold on a render endpoint's real-time half. Real-time thread only.
-pub struct RenderPort {
-    endpoint: Box<dyn OutputEndpointRt>,
+/// The engine's hold on an endpoint's real-time half. Real-time thread only. [`RenderPort`] and [`CapturePort`] have the
+/// methods that differ.
+pub struct Port<E: ?Sized> {
+    endpoint: Box<E>,
     limits: Limits,
 }
 
-impl RenderPort {
+/// The hold on a render endpoint.
+pub type RenderPort = Port<dyn OutputEndpointRt>;
+
+/// The hold on a capture endpoint.
+pub type CapturePort = Port<dyn InputEndpointRt>;
+
+impl<E: EndpointRt + ?Sized> Port<E> {
     /// Takes hold of a real-time half. `packet` (E2) and `buffer` (E3 in frames) are what the control half answered
     /// after SetBuffer. Called on the control side.
     #[must_use]
-    pub fn new(endpoint: Box<dyn OutputEndpointRt>, format: Format, packet: FrameCount, buffer: FrameCount) -> Self {
+    pub fn new(endpoint: Box<E>, format: Format, packet: FrameCount, buffer: FrameCount) -> Self {
         Self { endpoint, limits: Limits { format, packet, buffer } }
     }
 
@@ -89,6 +96,26 @@ impl RenderPort {
         self.limits.buffer
     }
 
+    /// Prepares or idles the streaming resource (T13).
+    ///
+    /// # Errors
+    /// [`Fault::Failed`] with the endpoint's answer.
+    pub fn set_pin(&mut self, active: bool) -> Result<(), Fault> {
+        let (call, answer): (_, Result<(), EndpointError>) = match active {
+            true => ("set_pin_active", self.endpoint.set_pin_active()),
+            false => ("set_pin_inactive", self.endpoint.set_pin_inactive()),
+        };
+        answer.map_err(|error| Fault::Failed { call, error })
+    }
+
+    /// Gives the real-time half back, to be dropped or moved on the control side.
+    #[must_use]
+    pub fn into_inner(self) -> Box<E> {
+        self.endpoint
+    }
+}
+
+impl RenderPort {
     /// How many frames are queued, and the position record (T1, T2).
     ///
     /// # Errors
@@ -139,20 +166,6 @@ impl RenderPort {
         self.endpoint.processing_complete();
         self.endpoint.pulse();
     }
-
-    /// Prepares or idles the streaming resource (T13).
-    ///
-    /// # Errors
-    /// [`Fault::Failed`] with the endpoint's answer.
-    pub fn set_pin(&mut self, active: bool) -> Result<(), Fault> {
-        set_pin(&mut *self.endpoint, active)
-    }
-
-    /// Gives the real-time half back, to be dropped or moved on the control side.
-    #[must_use]
-    pub fn into_inner(self) -> Box<dyn OutputEndpointRt> {
-        self.endpoint
-    }
 }
 
 /// Between acquire and release. Whichever way it is left, the release happens, once.
@@ -173,31 +186,7 @@ impl Drop for RenderScope<'_> {
     }
 }
 
-/// The engine's hold on a capture endpoint's real-time half. Real-time thread only.
-pub struct CapturePort {
-    endpoint: Box<dyn InputEndpointRt>,
-    limits: Limits,
-}
-
 impl CapturePort {
-    /// Takes hold of a real-time half; arguments as for [`RenderPort::new`]. Called on the control side.
-    #[must_use]
-    pub fn new(endpoint: Box<dyn InputEndpointRt>, format: Format, packet: FrameCount, buffer: FrameCount) -> Self {
-        Self { endpoint, limits: Limits { format, packet, buffer } }
-    }
-
-    /// The endpoint's format.
-    #[must_use]
-    pub fn format(&self) -> Format {
-        self.limits.format
-    }
-
-    /// The most frames of one packet (E2).
-    #[must_use]
-    pub fn largest_packet(&self) -> FrameCount {
-        self.limits.packet
-    }
-
     /// How many frames are ready, and the position record (T1, T2).
     ///
     /// # Errors
@@ -244,20 +233,6 @@ impl CapturePort {
     pub fn complete(&mut self) {
         self.endpoint.processing_complete();
     }
-
-    /// Prepares or idles the streaming resource (T13).
-    ///
-    /// # Errors
-    /// [`Fault::Failed`] with the endpoint's answer.
-    pub fn set_pin(&mut self, active: bool) -> Result<(), Fault> {
-        set_pin(&mut *self.endpoint, active)
-    }
-
-    /// Gives the real-time half back, to be dropped or moved on the control side.
-    #[must_use]
-    pub fn into_inner(self) -> Box<dyn InputEndpointRt> {
-        self.endpoint
-    }
 }
 
 /// Between acquire and release, as [`RenderScope`].
@@ -273,12 +248,4 @@ impl Drop for CaptureScope<'_> {
             self.endpoint.release(self.used);
         }
     }
-}
-
-fn set_pin<E: EndpointRt + ?Sized>(endpoint: &mut E, active: bool) -> Result<(), Fault> {
-    let (call, answer): (_, Result<(), EndpointError>) = match active {
-        true => ("set_pin_active", endpoint.set_pin_active()),
-        false => ("set_pin_inactive", endpoint.set_pin_inactive()),
-    };
-    answer.map_err(|error| Fault::Failed { call, error })
 }

@@ -3,9 +3,10 @@
 use soundpost_core::{FrameCount, Gain};
 use soundpost_dsp::ramp::Fader;
 use soundpost_endpoint::DataFlow;
+use soundpost_rt::bus::{BusParts, Limits};
 use soundpost_rt::capture::CaptureBus;
 use soundpost_rt::path::Place;
-use soundpost_rt::render::{BusParts, Limits, RenderBus};
+use soundpost_rt::render::RenderBus;
 use soundpost_rt::stats;
 
 use crate::command::{Command, RtDevice, RtKind, VolumeChange};

@@ -72,8 +72,8 @@ impl Worker {
         for device in devices.iter_mut() {
             wake_if_wanted(device, now, protection);
             let due = match &device.kind {
-                RtKind::Render { bus, .. } => bus.next(),
-                RtKind::Capture { bus, .. } => bus.next(),
+                RtKind::Render { bus, .. } => bus.bus().next(),
+                RtKind::Capture { bus, .. } => bus.bus().next(),
             };
             next = match (next, due) {
                 (Some(a), Some(b)) => Some(a.min(b)),
@@ -93,8 +93,8 @@ fn run_device(device: &mut RtDevice, now: Instant, scratch: &mut Scratch<'_>, pr
     wake_if_wanted(device, now, protection);
     let signalled = device.driver.as_ref().is_some_and(|(_, drive)| drive.take());
     match &mut device.kind {
-        RtKind::Render { bus, streams, links } if bus.is_active() => {
-            let turn = if signalled { Some(bus.take_driven_turn(now)) } else { bus.take_turn(now) };
+        RtKind::Render { bus, streams, links } if bus.bus().is_active() => {
+            let turn = if signalled { Some(bus.bus_mut().take_driven_turn(now)) } else { bus.bus_mut().take_turn(now) };
             let Some(turn) = turn else { return };
             bus.pass(now, turn, streams, links, scratch, protection);
             for slot in streams {
@@ -105,8 +105,8 @@ fn run_device(device: &mut RtDevice, now: Instant, scratch: &mut Scratch<'_>, pr
                 }
             }
         }
-        RtKind::Capture { bus, streams, link } if bus.is_active() => {
-            let turn = if signalled { Some(bus.take_driven_turn(now)) } else { bus.take_turn(now) };
+        RtKind::Capture { bus, streams, link } if bus.bus().is_active() => {
+            let turn = if signalled { Some(bus.bus_mut().take_driven_turn(now)) } else { bus.bus_mut().take_turn(now) };
             let Some(turn) = turn else { return };
             bus.pass(turn, streams, link.as_mut().map(|link| &mut link.connection), scratch, protection);
             for slot in streams {
@@ -124,12 +124,12 @@ fn run_device(device: &mut RtDevice, now: Instant, scratch: &mut Scratch<'_>, pr
 fn wake_if_wanted(device: &mut RtDevice, now: Instant, protection: Protection<'_>) {
     match &mut device.kind {
         RtKind::Render { bus, streams, links } => {
-            if !bus.is_active() && streams.iter().any(|slot| slot.stream.wants_passes()) {
+            if !bus.bus().is_active() && streams.iter().any(|slot| slot.stream.wants_passes()) {
                 bus.activate(now, links, protection);
             }
         }
         RtKind::Capture { bus, streams, link } => {
-            if !bus.is_active() && streams.iter().any(|slot| slot.stream.wants_passes()) {
+            if !bus.bus().is_active() && streams.iter().any(|slot| slot.stream.wants_passes()) {
                 bus.activate(now, link.as_mut().map(|link| &mut link.connection), protection);
             }
         }
@@ -160,7 +160,7 @@ fn report_device(device: &mut RtDevice, receiver: &mut Receiver) -> bool {
                     posted = true;
                 }
             }
-            bus.is_active()
+            bus.bus().is_active()
         }
         RtKind::Capture { bus, link, .. } => {
             if let Some(faulty) = link.take_if(|link| link.connection.fault().is_some()) {
@@ -170,7 +170,7 @@ fn report_device(device: &mut RtDevice, receiver: &mut Receiver) -> bool {
                     _ => posted = true,
                 }
             }
-            bus.is_active()
+            bus.bus().is_active()
         }
     };
     if active != device.was_active && post(receiver, Report::Active(device.id, active)).is_none() {

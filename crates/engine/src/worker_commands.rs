@@ -34,8 +34,8 @@ pub(crate) fn apply(command: Command, devices: &mut List<RtDevice>, protection: 
         }
         Command::ChangeDevice { device, change } => {
             match find(devices, device).map(|device| &mut device.kind) {
-                Some(RtKind::Render { bus, .. }) => set(bus.volume(), change),
-                Some(RtKind::Capture { bus, .. }) => set(bus.volume(), change),
+                Some(RtKind::Render { bus, .. }) => set(bus.bus_mut().volume(), change),
+                Some(RtKind::Capture { bus, .. }) => set(bus.bus_mut().volume(), change),
                 None => {}
             }
             None
@@ -50,12 +50,12 @@ fn find(devices: &mut [Box<RtDevice>], id: DeviceId) -> Option<&mut RtDevice> {
 /// Idles what a device's endpoints hold before they go.
 fn quiet(device: &mut RtDevice, protection: Protection<'_>) {
     match &mut device.kind {
-        RtKind::Render { bus, links, .. } if bus.is_active() => {
+        RtKind::Render { bus, links, .. } if bus.bus().is_active() => {
             for link in links {
                 link.connection.set_active(false, protection);
             }
         }
-        RtKind::Capture { bus, link: Some(link), .. } if bus.is_active() => {
+        RtKind::Capture { bus, link: Some(link), .. } if bus.bus().is_active() => {
             link.connection.set_active(false, protection);
         }
         _ => {}
@@ -105,7 +105,7 @@ fn add_connection(
     };
     let reports = match (&mut device.kind, connection) {
         (RtKind::Render { bus, links, .. }, NewConnection::Render(mut link, room)) => {
-            if bus.is_active() {
+            if bus.bus().is_active() {
                 link.connection.set_active(true, protection);
             }
             let list = exchange(links, room);
@@ -113,7 +113,7 @@ fn add_connection(
             old(list, |list| OldList::RenderLinks { _list: list })
         }
         (RtKind::Capture { bus, link: place @ None, .. }, NewConnection::Capture(mut link)) => {
-            if bus.is_active() {
+            if bus.bus().is_active() {
                 link.connection.set_active(true, protection);
             }
             *place = Some(link);
@@ -134,7 +134,7 @@ fn remove_connection(device: Option<&mut RtDevice>, id: ConnectionId, protection
             let at = links.iter().position(|link| link.id == id)?;
             let mut link = links.remove(at);
             release_driver(&mut device.driver, id);
-            if bus.is_active() {
+            if bus.bus().is_active() {
                 link.connection.set_active(false, protection);
             }
             Some(Report::RenderLink(link))
@@ -142,7 +142,7 @@ fn remove_connection(device: Option<&mut RtDevice>, id: ConnectionId, protection
         RtKind::Capture { bus, link, .. } => {
             let mut link = link.take_if(|link| link.id == id)?;
             release_driver(&mut device.driver, id);
-            if bus.is_active() {
+            if bus.bus().is_active() {
                 link.connection.set_active(false, protection);
             }
             Some(Report::CaptureLink(link))

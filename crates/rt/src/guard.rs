@@ -1,11 +1,11 @@
 //! Calls into an endpoint, held against its panics and its use of time.
 
-use soundpost_core::Clock;
+use soundpost_core::{Clock, Instant};
 use soundpost_endpoint::Fault;
 
 /// Catches a panic. `rt` itself cannot (it has no `std`), so whoever owns the real-time thread hands in what can.
 ///
-/// Real-time thread. An implementation adds nothing to the call but the catching.
+/// Real-time thread, and the control side for control halves. An implementation adds nothing to the call but the catching.
 pub trait PanicGuard: Send + Sync {
     /// Calls `call` once.
     ///
@@ -28,6 +28,12 @@ pub struct Protection<'a> {
 }
 
 impl Protection<'_> {
+    /// The time by the clock that measures costs.
+    #[must_use]
+    pub fn now(&self) -> Option<Instant> {
+        self.costs.map(Clock::now)
+    }
+
     /// One call into an endpoint.
     ///
     /// # Errors

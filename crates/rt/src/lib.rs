@@ -6,6 +6,7 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`timeline`] | when a self-paced bus is due, how late it is, and what it owes |
+//! | [`bus`] | a device's pace, volume and statistics, whichever way its sound goes |
 //! | [`render`] | streams mixed into a block, and the block carried to each connection's endpoint |
 //! | [`capture`] | one endpoint's sound fanned out to any number of streams |
 //! | [`path`] | from one rate and layout to another |
@@ -34,6 +35,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod bus;
 pub mod capture;
 pub mod guard;
 pub mod path;
@@ -43,5 +45,6 @@ pub mod scratch;
 pub mod stats;
 pub mod timeline;
 
+mod account;
 mod levels;
 mod words;

@@ -1,17 +1,14 @@
 //! From one endpoint to the bus.
 
-use core::time::Duration;
-
 use soundpost_core::{FrameCount, Hns};
 use soundpost_dsp::convert;
 use soundpost_endpoint::{CapturePort, Fault};
 use soundpost_queue::frames::{FrameReader, FrameWriter};
 
+use crate::account::{Account, Limits};
 use crate::guard::Protection;
 use crate::path::Path;
-use crate::rate::RateEstimator;
-use crate::render::Limits;
-use crate::stats::{self, ConnectionStats};
+use crate::stats;
 
 /// The real-time side of a connection to a capture endpoint.
 ///
@@ -25,13 +22,7 @@ pub struct CaptureConnection {
     /// The bus's packet.
     packet: FrameCount,
     starting: bool,
-    padding: FrameCount,
-    rate: RateEstimator,
-    slow_in_a_row: u32,
-    cost: Duration,
-    fault: Option<Fault>,
-    stats: ConnectionStats,
-    publisher: stats::ConnectionWriter,
+    account: Account,
 }
 
 /// What a connection is made of; allocated by the control side.
@@ -58,26 +49,13 @@ impl CaptureConnection {
     #[must_use]
     pub fn new(parts: CaptureConnectionParts) -> Self {
         let CaptureConnectionParts { port, path, waiting, packet, publisher } = parts;
-        Self {
-            port,
-            path,
-            waiting,
-            packet,
-            starting: true,
-            padding: FrameCount::ZERO,
-            rate: RateEstimator::default(),
-            slow_in_a_row: 0,
-            cost: Duration::ZERO,
-            fault: None,
-            stats: ConnectionStats::default(),
-            publisher,
-        }
+        Self { port, path, waiting, packet, starting: true, account: Account::new(publisher) }
     }
 
     /// What the endpoint did wrong. From then on it is not called any more.
     #[must_use]
     pub fn fault(&self) -> Option<Fault> {
-        self.fault
+        self.account.fault()
     }
 
     /// Gives the endpoint's port back.
@@ -88,12 +66,12 @@ impl CaptureConnection {
 
     /// Prepares or idles the endpoint's streaming resource (T13) as recording starts or has ended.
     pub fn set_active(&mut self, active: bool, protection: Protection<'_>) {
-        if self.fault.is_some() {
+        if self.account.fault().is_some() {
             return;
         }
         if active {
             self.starting = true;
-            self.rate = RateEstimator::default();
+            self.account.start();
             let left = self.waiting.1.queued();
             self.waiting.1.discard(left);
             self.path.reset();
@@ -101,7 +79,7 @@ impl CaptureConnection {
         let port = &mut self.port;
         let answer =
             protection.call(if active { "set_pin_active" } else { "set_pin_inactive" }, || port.set_pin(active));
-        self.keep(answer);
+        self.account.keep(answer);
         self.publish();
     }
 
@@ -114,43 +92,39 @@ impl CaptureConnection {
         block: &mut [f32],
         protection: Protection<'_>,
     ) {
-        if self.fault.is_some() {
+        if self.account.fault().is_some() {
             return;
         }
-        let started = protection.costs.map(soundpost_core::Clock::now);
+        let started = protection.now();
         for first in 0..MOST_ACQUIRES {
             // What is ready in the next packet; more may be behind it.
             let port = &mut self.port;
             let answer = protection.call("current_padding", || port.padding());
-            let Some((ready, position)) = self.keep(answer) else { break };
+            let Some((ready, position)) = self.account.keep(answer) else { break };
             if first == 0 {
-                self.padding = ready;
-                self.rate.observe(&position);
+                self.account.observe(ready, &position);
             }
             let frames = ready.min(self.port.largest_packet());
             if frames.is_zero() || !self.acquire(frames, source, between, block, protection) {
                 break;
             }
         }
-        if self.fault.is_none() {
+        if self.account.fault().is_none() {
             let port = &mut self.port;
             let answer = protection.call("processing_complete", || {
                 port.complete();
                 Ok(())
             });
-            self.keep(answer);
+            self.account.keep(answer);
         }
         let most = self.packet.get().saturating_mul(MOST_WAITING.saturating_add(debt));
         let waiting = self.waiting.1.queued();
         if waiting > FrameCount::new(most) {
             let excess = waiting.saturating_sub(self.packet.saturating_add(self.packet));
             self.waiting.1.discard(excess);
-            self.cut(excess);
+            self.account.cut(excess);
         }
-        self.cost = match (started, protection.costs) {
-            (Some(started), Some(clock)) => clock.now().saturating_since(started),
-            _ => Duration::ZERO,
-        };
+        self.account.spent_since(started, protection);
     }
 
     /// One acquire and release. Returns whether another may follow.
@@ -188,19 +162,16 @@ impl CaptureConnection {
                 frames
             })
         });
-        let Some(used) = self.keep(answer) else { return false };
-        self.cut(lost);
-        self.stats.frames = self.stats.frames.saturating_add(u64::from(used.get()));
-        if silent {
-            self.stats.silent = self.stats.silent.saturating_add(u64::from(used.get()));
-        }
+        let Some(used) = self.account.keep(answer) else { return false };
+        self.account.cut(lost);
+        self.account.moved(used, silent);
         true
     }
 
     /// Whether there is sound for a packet beyond the cushion and the packet that is due.
     pub(crate) fn has_two(&self) -> bool {
         let two = self.packet.saturating_add(self.packet);
-        self.fault.is_some() || self.waiting.1.queued() >= two
+        self.account.fault().is_some() || self.waiting.1.queued() >= two
     }
 
     /// Whether so much waits that the endpoint's clock must be ahead of the passes.
@@ -214,13 +185,13 @@ impl CaptureConnection {
     pub(crate) fn give(&mut self, block: &mut [f32]) -> FrameCount {
         let wanted = FrameCount::from_usize(block.len() / self.path.to().width());
         let waiting = self.waiting.1.queued();
-        if self.fault.is_some() || (self.starting && waiting < wanted.saturating_add(self.packet)) {
+        if self.account.fault().is_some() || (self.starting && waiting < wanted.saturating_add(self.packet)) {
             return FrameCount::ZERO;
         }
         self.starting = false;
         let given = self.waiting.1.read(block);
         if given < wanted {
-            self.stats.underruns = self.stats.underruns.saturating_add(1);
+            self.account.stats.underruns = self.account.stats.underruns.saturating_add(1);
             self.starting = true;
         }
         given
@@ -228,48 +199,21 @@ impl CaptureConnection {
 
     /// Ends the pass: counts it and judges what it cost.
     pub(crate) fn end(&mut self, limits: Limits, protection: Protection<'_>) {
-        if self.fault.is_some() {
+        if self.account.fault().is_some() {
             return;
         }
-        self.stats.passes = self.stats.passes.saturating_add(1);
-        if protection.costs.is_some() {
-            self.stats.cost.add(self.cost);
-            if self.cost <= limits.allowed {
-                self.slow_in_a_row = 0;
-            } else {
-                self.stats.slow = self.stats.slow.saturating_add(1);
-                self.slow_in_a_row = self.slow_in_a_row.saturating_add(1);
-            }
-            if self.slow_in_a_row > limits.tolerated {
-                self.fault = Some(Fault::Overran { overruns: self.slow_in_a_row });
-            }
-        }
+        self.account.end_pass(limits, protection);
         self.publish();
     }
 
     /// How old the sound is that the bus gets now.
     pub(crate) fn latency(&self) -> Hns {
         let inside = u64::from(self.waiting.1.queued().get()) + u64::from(self.path.delay().get());
-        let ready = self.port.format().rate.hns_of(u64::from(self.padding.get()));
+        let ready = self.port.format().rate.hns_of(u64::from(self.account.padding.get()));
         self.path.to().rate.hns_of(inside).saturating_add(ready)
     }
 
-    fn cut(&mut self, frames: FrameCount) {
-        if !frames.is_zero() {
-            self.stats.overruns = self.stats.overruns.saturating_add(1);
-            self.stats.cut = self.stats.cut.saturating_add(u64::from(frames.get()));
-        }
-    }
-
     fn publish(&mut self) {
-        self.stats.padding = self.padding;
-        self.stats.waiting = self.waiting.1.queued();
-        self.stats.latency = self.latency();
-        self.stats.rate = self.rate.rate();
-        self.publisher.write(&self.stats);
-    }
-
-    fn keep<T>(&mut self, answer: Result<T, Fault>) -> Option<T> {
-        answer.map_err(|fault| *self.fault.get_or_insert(fault)).ok()
+        self.account.publish(self.waiting.1.queued(), self.latency());
     }
 }

@@ -7,10 +7,10 @@ use soundpost_dsp::convert;
 use soundpost_endpoint::{BufferFlag, Fault, Filled, RenderPort};
 use soundpost_queue::frames::{FrameReader, FrameWriter};
 
+use crate::account::{Account, Limits};
 use crate::guard::Protection;
 use crate::path::Path;
-use crate::rate::RateEstimator;
-use crate::stats::{self, ConnectionStats};
+use crate::stats;
 use crate::timeline::Turn;
 
 /// The real-time side of a connection to a render endpoint.
@@ -32,15 +32,9 @@ pub struct RenderConnection {
     ringing: FrameCount,
     /// Sound starts: prime.
     starting: bool,
-    padding: FrameCount,
     /// When the endpoint was last filled, and up to where.
     filled: Option<(Instant, FrameCount)>,
-    rate: RateEstimator,
-    slow_in_a_row: u32,
-    cost: Duration,
-    fault: Option<Fault>,
-    stats: ConnectionStats,
-    publisher: stats::ConnectionWriter,
+    account: Account,
 }
 
 /// What a connection is made of; allocated by the control side.
@@ -74,21 +68,15 @@ impl RenderConnection {
             sounding: 0,
             ringing: FrameCount::ZERO,
             starting: true,
-            padding: FrameCount::ZERO,
             filled: None,
-            rate: RateEstimator::default(),
-            slow_in_a_row: 0,
-            cost: Duration::ZERO,
-            fault: None,
-            stats: ConnectionStats::default(),
-            publisher,
+            account: Account::new(publisher),
         }
     }
 
     /// What the endpoint did wrong. From then on it is not called any more.
     #[must_use]
     pub fn fault(&self) -> Option<Fault> {
-        self.fault
+        self.account.fault()
     }
 
     /// Gives the endpoint's port back.
@@ -99,12 +87,12 @@ impl RenderConnection {
 
     /// Prepares or idles the endpoint's streaming resource (T13) as sound starts or has ended.
     pub fn set_active(&mut self, active: bool, protection: Protection<'_>) {
-        if self.fault.is_some() {
+        if self.account.fault().is_some() {
             return;
         }
         if active {
             self.starting = true;
-            self.rate = RateEstimator::default();
+            self.account.start();
             let left = self.waiting.1.queued();
             self.waiting.1.discard(left);
             self.sounding = 0;
@@ -112,44 +100,43 @@ impl RenderConnection {
         let port = &mut self.port;
         let answer =
             protection.call(if active { "set_pin_active" } else { "set_pin_inactive" }, || port.set_pin(active));
-        self.keep(answer);
+        self.account.keep(answer);
         if !active {
             self.filled = None;
-            self.padding = FrameCount::ZERO;
+            self.account.padding = FrameCount::ZERO;
             self.publish();
         }
     }
 
     /// Begins a pass: asks the endpoint how much it holds, and primes it where it runs dry.
     pub(crate) fn begin(&mut self, now: Instant, turn: Turn, protection: Protection<'_>) {
-        if self.fault.is_some() {
+        if self.account.fault().is_some() {
             return;
         }
-        let started = protection.costs.map(soundpost_core::Clock::now);
+        let started = protection.now();
         let port = &mut self.port;
         let answer = protection.call("current_padding", || port.padding());
-        if let Some((padding, position)) = self.keep(answer) {
-            self.padding = padding;
-            self.rate.observe(&position);
+        if let Some((padding, position)) = self.account.keep(answer) {
+            self.account.observe(padding, &position);
             if self.starting || self.ran_dry(now) {
                 self.starting = false;
                 self.prime(turn.lateness, protection);
             }
         }
-        self.cost = elapsed(started, protection);
+        self.account.spent_since(started, protection);
     }
 
     /// Whether the endpoint has played everything although it was not meant to. One that takes a whole packet at once
     /// instead of playing it in time is not dry: it has no clock.
     fn ran_dry(&mut self, now: Instant) -> bool {
         let Some((when, level)) = self.filled else { return false };
-        if !self.padding.is_zero() || self.port.buffer() <= self.port.largest_packet() {
+        if !self.account.padding.is_zero() || self.port.buffer() <= self.port.largest_packet() {
             return false;
         }
         let played = self.port.format().rate.frames_in_duration(now.saturating_since(when));
         let dry = played.saturating_mul(20) >= u64::from(level.get()).saturating_mul(19);
         if dry {
-            self.stats.underruns = self.stats.underruns.saturating_add(1);
+            self.account.stats.underruns = self.account.stats.underruns.saturating_add(1);
         }
         dry
     }
@@ -160,7 +147,7 @@ impl RenderConnection {
         let rate = self.port.format().rate;
         let late = FrameCount::new(u32::try_from(rate.frames_in_duration(lateness)).unwrap_or(u32::MAX));
         let level = self.port.buffer().saturating_sub(self.port.largest_packet()).saturating_sub(late);
-        let mut missing = level.saturating_sub(self.padding).saturating_sub(self.waiting.1.queued());
+        let mut missing = level.saturating_sub(self.account.padding).saturating_sub(self.waiting.1.queued());
         for _ in 0..self.port.buffer().get().div_ceil(self.port.largest_packet().get().max(1)) {
             let frames = missing.min(self.port.largest_packet());
             if frames.is_zero() || !self.release_silence(frames, protection) {
@@ -174,24 +161,23 @@ impl RenderConnection {
         let port = &mut self.port;
         let silence = Filled { frames, flag: BufferFlag::Silent };
         let answer = protection.call("acquire and release", || port.packet(frames, None, |_| silence));
-        let Some(released) = self.keep(answer) else { return false };
-        self.padding = self.padding.saturating_add(released);
-        self.stats.frames = self.stats.frames.saturating_add(u64::from(released.get()));
-        self.stats.silent = self.stats.silent.saturating_add(u64::from(released.get()));
+        let Some(released) = self.account.keep(answer) else { return false };
+        self.account.padding = self.account.padding.saturating_add(released);
+        self.account.moved(released, true);
         true
     }
 
     /// Whether the endpoint has space for `frames` bus frames and as many again, without anything having to wait.
     pub(crate) fn has_room_for_two(&self, frames: FrameCount) -> bool {
         let packet = Path::largest_output(self.path.from().rate, self.path.to().rate, frames);
-        let level = self.padding.saturating_add(self.waiting.1.queued());
-        self.fault.is_some()
+        let level = self.account.padding.saturating_add(self.waiting.1.queued());
+        self.account.fault().is_some()
             || level.saturating_add(packet).saturating_add(packet) <= self.port.buffer().saturating_add(SLACK)
     }
 
     /// Takes a mixed block on its way.
     pub(crate) fn push(&mut self, mix: &[f32], silent: bool, between: &mut [f32], block: &mut [f32]) {
-        if self.fault.is_some() {
+        if self.account.fault().is_some() {
             return;
         }
         let carried = if self.path.is_identity() {
@@ -202,7 +188,7 @@ impl RenderConnection {
         };
         let frames = FrameCount::from_usize(carried.len() / self.path.to().width());
         let pushed = self.waiting.0.write(carried);
-        self.cut(frames.saturating_sub(pushed));
+        self.account.cut(frames.saturating_sub(pushed));
         if !silent {
             self.ringing = FrameCount::new(self.path.delay().get().saturating_mul(2));
             self.sounding = u64::from(self.waiting.1.queued().get());
@@ -214,10 +200,10 @@ impl RenderConnection {
 
     /// Moves what waits to the endpoint as far as it has space, and ends the pass.
     pub(crate) fn end(&mut self, now: Instant, limits: Limits, source: &mut [f32], protection: Protection<'_>) {
-        if self.fault.is_some() {
+        if self.account.fault().is_some() {
             return;
         }
-        let started = protection.costs.map(soundpost_core::Clock::now);
+        let started = protection.now();
         for _ in 0..MOST_ACQUIRES {
             if !self.transfer(source, protection) {
                 break;
@@ -229,27 +215,26 @@ impl RenderConnection {
             let excess = waiting.saturating_sub(self.port.largest_packet());
             self.waiting.1.discard(excess);
             self.sounding = self.sounding.saturating_sub(u64::from(excess.get()));
-            self.cut(excess);
+            self.account.cut(excess);
         }
-        if self.fault.is_none() {
+        if self.account.fault().is_none() {
             let port = &mut self.port;
             let answer = protection.call("processing_complete", || {
                 port.complete();
                 Ok(())
             });
-            self.keep(answer);
+            self.account.keep(answer);
         }
-        self.filled = Some((now, self.padding));
-        self.stats.passes = self.stats.passes.saturating_add(1);
-        self.cost = self.cost.saturating_add(elapsed(started, protection));
-        self.judge_cost(limits, protection);
+        self.filled = Some((now, self.account.padding));
+        self.account.spent_since(started, protection);
+        self.account.end_pass(limits, protection);
         self.publish();
     }
 
     /// One acquire and release. Returns whether another may follow.
     fn transfer(&mut self, source: &mut [f32], protection: Protection<'_>) -> bool {
         let waiting = self.waiting.1.queued();
-        let space = self.port.buffer().saturating_sub(self.padding);
+        let space = self.port.buffer().saturating_sub(self.account.padding);
         let frames = space.min(waiting).min(self.port.largest_packet());
         if frames.is_zero() {
             return false;
@@ -270,42 +255,16 @@ impl RenderConnection {
                 Filled { frames, flag: BufferFlag::Valid }
             })
         });
-        let Some(released) = self.keep(answer) else { return false };
-        self.padding = self.padding.saturating_add(released);
+        let Some(released) = self.account.keep(answer) else { return false };
+        self.account.padding = self.account.padding.saturating_add(released);
         self.sounding = self.sounding.saturating_sub(u64::from(frames.get()));
-        self.stats.frames = self.stats.frames.saturating_add(u64::from(released.get()));
-        if silent {
-            self.stats.silent = self.stats.silent.saturating_add(u64::from(released.get()));
-        }
+        self.account.moved(released, silent);
         !released.is_zero()
-    }
-
-    fn cut(&mut self, frames: FrameCount) {
-        if !frames.is_zero() {
-            self.stats.overruns = self.stats.overruns.saturating_add(1);
-            self.stats.cut = self.stats.cut.saturating_add(u64::from(frames.get()));
-        }
-    }
-
-    fn judge_cost(&mut self, limits: Limits, protection: Protection<'_>) {
-        if protection.costs.is_none() {
-            return;
-        }
-        self.stats.cost.add(self.cost);
-        if self.cost <= limits.allowed {
-            self.slow_in_a_row = 0;
-            return;
-        }
-        self.stats.slow = self.stats.slow.saturating_add(1);
-        self.slow_in_a_row = self.slow_in_a_row.saturating_add(1);
-        if self.slow_in_a_row > limits.tolerated {
-            self.fault = Some(Fault::Overran { overruns: self.slow_in_a_row });
-        }
     }
 
     /// How long a frame mixed now takes until the endpoint has played it.
     pub(crate) fn latency(&self) -> Hns {
-        let frames = u64::from(self.padding.get())
+        let frames = u64::from(self.account.padding.get())
             + u64::from(self.waiting.1.queued().get())
             + u64::from(self.path.delay().get());
         self.port.format().rate.hns_of(frames)
@@ -313,43 +272,19 @@ impl RenderConnection {
 
     /// Frames of the bus that are still on their way, rounded up.
     pub(crate) fn bus_frames_on_the_way(&self) -> u64 {
-        if self.fault.is_some() {
+        if self.account.fault().is_some() {
             return 0;
         }
-        let frames = u64::from(self.padding.get())
+        let frames = u64::from(self.account.padding.get())
             + u64::from(self.waiting.1.queued().get())
             + u64::from(self.path.delay().get());
         (frames * u64::from(self.path.from().rate.get())).div_ceil(u64::from(self.path.to().rate.get()))
     }
 
     fn publish(&mut self) {
-        self.stats.padding = self.padding;
-        self.stats.waiting = self.waiting.1.queued();
-        self.stats.latency = self.latency();
-        self.stats.rate = self.rate.rate();
-        self.publisher.write(&self.stats);
+        self.account.publish(self.waiting.1.queued(), self.latency());
     }
-
-    fn keep<T>(&mut self, answer: Result<T, Fault>) -> Option<T> {
-        answer.map_err(|fault| *self.fault.get_or_insert(fault)).ok()
-    }
-}
-
-/// What calls into an endpoint may cost.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// In one pass.
-    pub allowed: Duration,
-    /// How many passes in a row may cost more.
-    pub tolerated: u32,
 }
 
 /// Frames by which rounding may be off when two packets just fit.
 const SLACK: FrameCount = FrameCount::new(16);
-
-fn elapsed(started: Option<Instant>, protection: Protection<'_>) -> Duration {
-    match (started, protection.costs) {
-        (Some(started), Some(clock)) => clock.now().saturating_since(started),
-        _ => Duration::ZERO,
-    }
-}
