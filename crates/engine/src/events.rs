@@ -8,7 +8,8 @@ use crate::{ConnectionId, DeviceId, EndpointId, SessionId, StreamId};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum EngineEvent {
-    /// An endpoint broke the contract and was detached, alone (X3, R4). The connection stays, empty; the endpoint
+    /// An endpoint broke the contract and was detached, alone (X3, R4); or its control half panicked when it was stopped
+    /// after it had been detached. The connection stays, empty; the endpoint
     /// stays registered until it is unregistered, but is not attached again.
     EndpointFaulted {
         /// The endpoint's session.
