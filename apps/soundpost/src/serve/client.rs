@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use soundpost_core::{Hns, Instant};
 use soundpost_endpoint::Event as _;
+use soundpost_engine::EngineError;
 use soundpost_host::event::EventFd;
 use soundpost_host::rdp::{Login, Meter, PanelState, SessionApp, SessionRefused, Sessions, SoundState};
 use soundpost_link::rdp::{PumpState, RdpAudio, RdpAudioConfig, RdpAudioEvent, RdpAudioStats, RdpeaConfig};
 use soundpost_rdp::mux::{AudioTransport, AudioUnavailable};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::hub::{Attached, Hub, HubEvent, HubSession, Listener};
+use super::hub::{Attached, Hub, HubEvent, HubSession, Listener, TRY_AGAIN};
 
 /// Leads logins to their sessions.
 pub(crate) struct Listeners {
@@ -41,6 +42,7 @@ impl Sessions for Listeners {
             config,
             audio: None,
             attached: None,
+            attach_at: None,
             closed: false,
             trouble: None,
         }))
@@ -61,6 +63,8 @@ struct Client {
     config: RdpAudioConfig,
     audio: Option<RdpAudio>,
     attached: Option<Attached>,
+    /// When to try again to attach the endpoint, where the engine was too busy.
+    attach_at: Option<Instant>,
     /// Whether the client was told that the sound has ended.
     closed: bool,
     /// Why there is no sound, in words for the client's panel.
@@ -81,7 +85,7 @@ impl Client {
                         round_trip_ms = ready.round_trip.map(|time| time.as_secs_f64() * 1e3),
                         "sound is agreed on"
                     );
-                    self.attach();
+                    self.attach_at = Some(now);
                 }
                 RdpAudioEvent::FormatRejected(rejected) => {
                     tracing::warn!(%rejected, "no sound for this client");
@@ -93,6 +97,9 @@ impl Client {
                 }
                 RdpAudioEvent::QualityMode(mode) => tracing::debug!(?mode, "quality mode"),
             }
+        }
+        if self.attach_at.is_some_and(|at| at <= now) {
+            self.attach(now);
         }
         let Some(audio) = &mut self.audio else { return };
         if self.listener.is_asked_to_finish() {
@@ -108,7 +115,8 @@ impl Client {
     }
 
     /// Makes the endpoint for the format that was agreed on and attaches it to the session's device.
-    fn attach(&mut self) {
+    fn attach(&mut self, now: Instant) {
+        self.attach_at = None;
         let Some(audio) = &mut self.audio else { return };
         let Some(endpoint) = audio.make_endpoint(self.hub.clock(), self.wake.clone()) else { return };
         match self.hub.attach(&self.session, &self.name, endpoint) {
@@ -117,6 +125,10 @@ impl Client {
                 self.attached = Some(attached);
                 // Nobody listens any more when the daemon is ending.
                 let _ = self.events.send(HubEvent::Listening(self.index));
+            }
+            Err(EngineError::Busy) => {
+                tracing::debug!("the engine is busy: the listener is attached a little later");
+                self.attach_at = Some(now + TRY_AGAIN);
             }
             Err(error) => {
                 tracing::error!(%error, "the listener's endpoint could not be attached");
@@ -156,6 +168,7 @@ impl SessionApp for Client {
 
     fn audio_closed(&mut self, _now: Instant) {
         self.attached = None;
+        self.attach_at = None;
         self.audio = None;
         self.trouble = Some("the client closed its audio channel".into());
     }
@@ -171,7 +184,7 @@ impl SessionApp for Client {
     }
 
     fn next_timeout(&self) -> Option<Instant> {
-        self.audio.as_ref().and_then(RdpAudio::next_timeout)
+        self.audio.as_ref().and_then(RdpAudio::next_timeout).into_iter().chain(self.attach_at).min()
     }
 
     fn handle_timeout(&mut self, now: Instant) {
@@ -245,4 +258,46 @@ fn detail(stats: &RdpAudioStats) -> String {
 /// A linear level in dB below full scale.
 fn dbfs(level: f32) -> f32 {
     20.0 * level.max(1e-6).log10()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::hub::tests::{fill, hub};
+    use super::*;
+
+    /// A Client Audio Formats PDU (MS-RDPEA 2.2.2.2): version 5, and PCM at 48 kHz, 16 bit, stereo, alone.
+    const FORMATS: [u8; 42] = [
+        7, 0, 38, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 5, 0, 0, 1, 0, 2, 0, 0x80, 0xBB, 0, 0, 0, 0xEE,
+        2, 0, 4, 0, 16, 0, 0, 0,
+    ];
+
+    #[test]
+    fn r1_a_busy_engine_gets_the_listener_a_little_later() {
+        let (hub, mut worker) = hub();
+        let (events, mut inbox) = tokio::sync::mpsc::unbounded_channel();
+        let listeners = Listeners {
+            hub: hub.clone(),
+            events,
+            period: Hns::from_millis(10),
+            rate: soundpost_core::SampleRate::HZ_48000,
+        };
+        let login = Login { user: "anna".into(), session: "anna".into() };
+        let mut client = listeners.open(&login, 1).unwrap();
+        let mut now = Instant::ORIGIN + Duration::from_secs(1);
+        client.audio_opened(AudioTransport::Static, now);
+        client.audio_received(FORMATS.to_vec(), now);
+        fill(&hub);
+        // The training is not confirmed: sound goes on without.
+        now += Duration::from_secs(4);
+        client.handle_timeout(now);
+        assert!(inbox.try_recv().is_err(), "nobody listens yet");
+        worker.run_pass(now);
+        let again = client.next_timeout().unwrap();
+        assert!(again <= now + Duration::from_millis(100));
+        client.handle_timeout(again);
+        assert_eq!(inbox.try_recv(), Ok(HubEvent::Listening(0)));
+        assert_eq!(hub.snapshot().sessions[0].endpoints.len(), 1);
+    }
 }

@@ -33,6 +33,8 @@ pub(crate) struct Hub {
     notify: Arc<EventFd>,
     sessions: Vec<HubSession>,
     listeners: Mutex<HashMap<EndpointId, Arc<Listener>>>,
+    /// Endpoints that are to be taken off, and could not be yet. Each is registered with the engine, which bounds them.
+    leaving: Mutex<Vec<Leaving>>,
     lead: u32,
     stopping: AtomicBool,
     /// A real-time thread has ended without being asked to.
@@ -49,6 +51,17 @@ pub(crate) enum HubEvent {
     /// A real-time thread is gone: there will be no more sound.
     Failed,
 }
+
+/// An endpoint on its way off its device.
+#[derive(Debug, Clone, Copy)]
+struct Leaving {
+    session: SessionId,
+    endpoint: EndpointId,
+    connection: ConnectionId,
+}
+
+/// How long it takes until an endpoint is tried again that the engine was too busy to let go.
+pub(crate) const TRY_AGAIN: Duration = Duration::from_millis(50);
 
 /// One listener, as the rest of the daemon sees it.
 #[derive(Debug)]
@@ -88,15 +101,25 @@ impl Hub {
         let failed = Arc::new(AtomicBool::new(false));
         let alive = || Alive { failed: failed.clone(), notify: notify.clone() };
         let threads = RtThreads::start(workers.into_iter().map(|worker| (work(worker, alive()), wake.clone())))?;
-        let (listeners, stopping) = (Mutex::default(), AtomicBool::new(false));
-        let engine = Mutex::new(engine);
-        let hub = Arc::new(Self { engine, clock, notify, sessions, listeners, lead, stopping, failed });
+        let hub = Arc::new(Self::new(engine, clock, notify, sessions, lead, failed));
         let upkeep = {
             let hub = hub.clone();
             let thread = std::thread::Builder::new().name("soundpost-upkeep".into());
             thread.spawn(move || hub.upkeep(&events)).map_err(HubError::Event)?
         };
         Ok((hub.clone(), Running { hub, threads, upkeep }))
+    }
+
+    fn new(
+        engine: Engine,
+        clock: Arc<dyn Clock>,
+        notify: Arc<EventFd>,
+        sessions: Vec<HubSession>,
+        lead: u32,
+        failed: Arc<AtomicBool>,
+    ) -> Self {
+        let (listeners, leaving, stopping) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
+        Self { engine: Mutex::new(engine), clock, notify, sessions, listeners, leaving, lead, stopping, failed }
     }
 
     pub(crate) fn clock(&self) -> Arc<dyn Clock> {
@@ -146,7 +169,9 @@ impl Hub {
             Ok(connection)
         });
         match connected {
-            Ok(connection) => Ok(Attached { hub: self.clone(), session: session.id, endpoint, connection }),
+            Ok(connection) => {
+                Ok(Attached { hub: self.clone(), place: Leaving { session: session.id, endpoint, connection } })
+            }
             Err(error) => {
                 // The endpoint did not come up; nothing else knows it, so nothing is lost if this fails too.
                 let _ = engine.unregister(session.id, endpoint);
@@ -180,26 +205,50 @@ impl Hub {
         lock(&self.engine)
     }
 
+    /// One round of the upkeep.
+    fn maintain(&self, events: &UnboundedSender<HubEvent>) {
+        let mut engine = self.engine();
+        engine.maintain();
+        lock(&self.leaving).retain(|leaving| !take_off(&mut engine, leaving));
+        while let Some(event) = engine.poll_event() {
+            report(&event);
+            if let EngineEvent::StreamDrained { stream, .. } = event {
+                // Nobody listens any more when the daemon is ending.
+                let _ = events.send(HubEvent::Drained(stream));
+            }
+        }
+    }
+
     /// Frees what the real-time side has given back and reports what it told, whenever it says so.
     fn upkeep(&self, events: &UnboundedSender<HubEvent>) {
         loop {
-            self.notify.wait(None);
-            let mut engine = self.engine();
-            engine.maintain();
-            while let Some(event) = engine.poll_event() {
-                report(&event);
-                if let EngineEvent::StreamDrained { stream, .. } = event {
-                    // Nobody listens any more when the daemon is ending.
-                    let _ = events.send(HubEvent::Drained(stream));
-                }
-            }
-            drop(engine);
+            let waiting = !lock(&self.leaving).is_empty();
+            self.notify.wait(waiting.then_some(TRY_AGAIN));
+            self.maintain(events);
             if self.stopping.load(Ordering::Acquire) {
                 return;
             }
             if self.failed.load(Ordering::Acquire) {
                 let _ = events.send(HubEvent::Failed);
             }
+        }
+    }
+}
+
+/// Takes an endpoint off its connection and out of the registry. Answers whether that is settled, for good or bad.
+fn take_off(engine: &mut Engine, leaving: &Leaving) -> bool {
+    let &Leaving { session, endpoint, connection } = leaving;
+    let disconnected = match engine.disconnect(session, connection) {
+        // Already done, at an earlier try.
+        Err(EngineError::UnknownConnection(_)) => Ok(()),
+        other => other,
+    };
+    match disconnected.and_then(|()| engine.unregister(session, endpoint)) {
+        Ok(()) => true,
+        Err(EngineError::Busy) => false,
+        Err(error) => {
+            tracing::warn!(%error, %endpoint, "an endpoint could not be taken off");
+            true
         }
     }
 }
@@ -265,27 +314,26 @@ impl Running {
     }
 }
 
-/// An endpoint's place at a device. Dropping it takes the endpoint off.
+/// An endpoint's place at a device. Dropping it takes the endpoint off, now or as soon as the engine can.
 pub(crate) struct Attached {
     hub: Arc<Hub>,
-    session: SessionId,
-    endpoint: EndpointId,
-    connection: ConnectionId,
+    place: Leaving,
 }
 
 impl Attached {
     pub(crate) fn endpoint(&self) -> EndpointId {
-        self.endpoint
+        self.place.endpoint
     }
 }
 
 impl Drop for Attached {
     fn drop(&mut self) {
-        lock(&self.hub.listeners).remove(&self.endpoint);
-        let mut engine = self.hub.engine();
-        let removed = engine.disconnect(self.session, self.connection);
-        if let Err(error) = removed.and_then(|()| engine.unregister(self.session, self.endpoint)) {
-            tracing::warn!(%error, endpoint = %self.endpoint, "an endpoint could not be taken off");
+        lock(&self.hub.listeners).remove(&self.place.endpoint);
+        let gone = take_off(&mut self.hub.engine(), &self.place);
+        if !gone {
+            tracing::debug!(endpoint = %self.place.endpoint, "the engine is busy: the endpoint goes a little later");
+            lock(&self.hub.leaving).push(self.place);
+            self.hub.notify.signal();
         }
     }
 }
@@ -316,4 +364,58 @@ pub(crate) enum HubError {
     Threads(#[from] soundpost_host::thread::StartError),
     #[error(transparent)]
     Engine(#[from] EngineError),
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use soundpost_core::{ChannelLayout, Format, Gain, Instant, SampleFormat};
+    use soundpost_endpoint::stock::{StockConfig, null_render};
+
+    use super::*;
+
+    /// A hub whose worker runs when the test says so.
+    pub(crate) fn hub() -> (Arc<Hub>, Worker) {
+        let event = || Arc::new(EventFd::new().unwrap());
+        let (wake, notify) = (event(), event());
+        let config = EngineConfig { notify: Some(notify.clone()), ..EngineConfig::new(vec![wake]) };
+        let (mut engine, mut workers) = Engine::new(config);
+        let id = engine.open_session("anna").unwrap();
+        let device = engine.open_device(id, DeviceConfig::new("speakers", DataFlow::Render)).unwrap();
+        let sessions = vec![HubSession { name: "anna".into(), id, device }];
+        let clock: Arc<dyn Clock> = Arc::new(MonotonicClock);
+        (Arc::new(Hub::new(engine, clock, notify, sessions, 2, Arc::default())), workers.remove(0))
+    }
+
+    fn endpoint(hub: &Hub) -> Endpoint {
+        let format = Format { sample: SampleFormat::S16, rate: SampleRate::HZ_48000, layout: ChannelLayout::STEREO };
+        null_render(&StockConfig::new(format), hub.clock()).endpoint
+    }
+
+    /// Fills the queue of commands up to its end.
+    pub(crate) fn fill(hub: &Hub) {
+        let session = &hub.sessions[0];
+        let set = || hub.engine().set_device_volume(session.id, session.device, Gain::UNITY);
+        while set().is_ok() {}
+        assert!(matches!(set(), Err(EngineError::Busy)));
+    }
+
+    #[test]
+    fn r4_an_endpoint_that_a_busy_engine_keeps_goes_later() {
+        let (hub, mut worker) = hub();
+        let (events, _inbox) = tokio::sync::mpsc::unbounded_channel();
+        let session = hub.sessions[0].clone();
+        let attached = hub.attach(&session, "listener", endpoint(&hub)).unwrap();
+        worker.run_pass(Instant::ORIGIN);
+        fill(&hub);
+        drop(attached);
+        assert_eq!(hub.snapshot().sessions[0].endpoints.len(), 1, "the queue is full: it is still there");
+        worker.run_pass(Instant::ORIGIN);
+        hub.maintain(&events);
+        worker.run_pass(Instant::ORIGIN);
+        hub.maintain(&events);
+        let session = &hub.snapshot().sessions[0];
+        assert!(session.endpoints.is_empty(), "{:?}", session.endpoints);
+        assert!(session.devices[0].connections.is_empty());
+        assert!(lock(&hub.leaving).is_empty());
+    }
 }
