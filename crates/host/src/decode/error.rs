@@ -34,12 +34,6 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
-    /// A WAV file of more than 4 GiB.
-    #[error("cannot play {path}: WAV files past 4 GiB (RF64) are not read; split it or convert it to FLAC")]
-    Rf64 {
-        /// The file.
-        path: PathBuf,
-    },
     /// A known container with no sound in it.
     #[error("cannot play {path}: there is no sound in it; choose another file")]
     NoSound {

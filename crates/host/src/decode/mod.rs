@@ -5,10 +5,11 @@
 //! outside: a decoder that panics on it ends that file and nothing else, and what it produces is bounded.
 
 mod error;
+mod rf64;
 mod samples;
 
 use std::fs::File;
-use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Seek, SeekFrom};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -19,12 +20,13 @@ use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions, CODEC_ID
 use symphonia::core::errors::Error;
 use symphonia::core::formats::probe::Hint;
 use symphonia::core::formats::{FormatOptions, FormatReader, TrackType};
-use symphonia::core::io::{MediaSourceStream, MediaSourceStreamOptions};
+use symphonia::core::io::{MediaSource, MediaSourceStream, MediaSourceStreamOptions};
 use symphonia::core::meta::MetadataOptions;
 use symphonia::core::packet::Packet;
 
+use self::rf64::Rf64View;
 pub use error::{DecodeError, OpenError};
-use soundpost_codec::{Edit, mp4_edit};
+use soundpost_codec::{Edit, Rf64, mp4_edit, rf64 as find_rf64};
 
 /// Packets in a row that may be broken, or give no sound, before a file counts as damaged.
 const TOLERATED: u32 = 64;
@@ -182,19 +184,23 @@ impl Decoding {
         let io = |source| OpenError::from_io(path, source);
         let mut file = file.try_clone().map_err(io)?;
         file.seek(SeekFrom::Start(0)).map_err(io)?;
-        let mut start = [0; 4];
-        let read = file.read(&mut start).map_err(io)?;
-        if read == 4 && &start == b"RF64" {
-            return Err(OpenError::Rf64 { path: path.to_owned() });
-        }
-        let edit = mp4_edit(&mut file);
+        let (edit, rf64) = (mp4_edit(&mut file), find_rf64(&mut file));
         file.seek(SeekFrom::Start(0)).map_err(io)?;
-        guarded(|| Self::probe(path, file, edit))
+        let source: Box<dyn MediaSource> = match rf64 {
+            Some(rf64) => Box::new(Rf64View::new(file, rf64).map_err(io)?),
+            None => Box::new(file),
+        };
+        guarded(|| Self::probe(path, source, edit, rf64))
             .unwrap_or_else(|| Err(OpenError::Damaged { path: path.to_owned(), why: Why::Panicked.to_string() }))
     }
 
-    fn probe(path: &Path, file: File, edit: Option<Edit>) -> Result<Self, OpenError> {
-        let stream = MediaSourceStream::new(Box::new(file), MediaSourceStreamOptions::default());
+    fn probe(
+        path: &Path,
+        source: Box<dyn MediaSource>,
+        edit: Option<Edit>,
+        rf64: Option<Rf64>,
+    ) -> Result<Self, OpenError> {
+        let stream = MediaSourceStream::new(source, MediaSourceStreamOptions::default());
         let mut hint = Hint::new();
         if let Some(extension) = path.extension().and_then(|extension| extension.to_str()) {
             hint.with_extension(extension);
@@ -204,6 +210,7 @@ impl Decoding {
             .map_err(|error| OpenError::from_probe(path, error))?;
         let no_sound = || OpenError::NoSound { path: path.to_owned() };
         let track = reader.default_track(TrackType::Audio).ok_or_else(no_sound)?;
+        let track_length = track.num_frames;
         let params = track.codec_params.as_ref().and_then(|params| params.audio()).ok_or_else(no_sound)?;
         if params.codec == CODEC_ID_NULL_AUDIO {
             return Err(no_sound());
@@ -212,10 +219,20 @@ impl Decoding {
         let decoder = symphonia::default::get_codecs()
             .make_audio_decoder(params, &options)
             .map_err(|error| OpenError::from_codec(path, error))?;
-        let (track, length, bits) = (track.id, track.num_frames, params.bits_per_sample);
+        let (track, bits) = (track.id, params.bits_per_sample);
+        let length = rf64.map(|rf64| rf64.blocks()).or(track_length);
         let codec = decoder.codec_info().short_name;
+        if rf64.is_some() && !codec.starts_with("pcm") {
+            // Its blocks are no frames.
+            let unsupported = format!("RF64 with {codec} in it");
+            return Err(OpenError::UnsupportedFormat { path: path.to_owned(), unsupported });
+        }
         let end = length.unwrap_or(u64::MAX);
-        let heard = edit.map_or(0..u64::MAX, |edit| edit.skip..end.min(edit.skip.saturating_add(edit.play)));
+        let heard = match edit {
+            Some(edit) => edit.skip..end.min(edit.skip.saturating_add(edit.play)),
+            None if rf64.is_some() => 0..end,
+            None => 0..u64::MAX,
+        };
         let length = length.map(|length| heard.end.min(length).saturating_sub(heard.start));
         let state = State { track, bits, format: None, frames: 0, mended: 0, barren: 0, heard };
         let mut decoding = Self { reader, decoder, state, format: Format::DEFAULT, length, codec, first: Vec::new() };
@@ -244,6 +261,9 @@ impl Decoding {
     fn decode_block(&mut self, out: &mut Vec<u8>) -> Result<Next, Why> {
         let mended_before = self.state.mended;
         while self.state.barren <= TOLERATED {
+            if self.state.frames >= self.state.heard.end {
+                return self.end();
+            }
             let packet = match self.reader.next_packet() {
                 Ok(Some(packet)) => packet,
                 Ok(None) => return self.end(),

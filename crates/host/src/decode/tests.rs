@@ -110,7 +110,7 @@ fn what_cannot_be_played_says_what_to_do() {
     assert!(matches!(AudioFile::open(dir.path()).unwrap_err(), OpenError::Folder { .. }));
     assert!(matches!(open("a.txt", b"Dear Sir, no sound here."), OpenError::NotSound { .. }));
     assert!(matches!(open("a.wav", b""), OpenError::NotSound { .. }));
-    assert!(matches!(open("b.wav", b"RF64\xff\xff\xff\xffWAVEds64"), OpenError::Rf64 { .. }));
+    assert!(matches!(open("b.wav", b"RF64\xff\xff\xff\xffWAVEds64"), OpenError::NotSound { .. }));
     let empty = wav(&dir, format(SampleFormat::S16, 48_000), b"");
     assert!(matches!(AudioFile::open(empty).unwrap_err(), OpenError::NoSound { .. }));
     let error = open("c.mp3", &[0xAA; 4096]);
@@ -209,4 +209,56 @@ fn lag(original: &[f32], copy: &[f32]) -> i64 {
             .sum()
     };
     (-2_500..=2_500).max_by(|a, b| alike(*a).total_cmp(&alike(*b))).unwrap()
+}
+
+/// Makes an RF64 file of one of our recordings: the header of a file past 4 GiB, around a few frames.
+fn make_rf64(path: &Path, sound: u64) {
+    let mut bytes = std::fs::read(path).unwrap();
+    bytes[..8].copy_from_slice(b"RF64\xff\xff\xff\xff");
+    bytes[12..16].copy_from_slice(b"ds64");
+    bytes[20..28].copy_from_slice(&(sound + 72).to_le_bytes());
+    bytes[28..36].copy_from_slice(&sound.to_le_bytes());
+    for name in [b"fact", b"data"] {
+        if let Some(at) = bytes.windows(4).position(|four| four == name) {
+            let size = if name == b"fact" { at + 8 } else { at + 4 };
+            bytes[size..size + 4].fill(0xFF);
+        }
+    }
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn recordings_past_4_gib_are_played_to_their_last_frame_and_again() {
+    for sample in [SampleFormat::U8, SampleFormat::S16, SampleFormat::S24, SampleFormat::S32] {
+        // Whole packets of the decoder, some more, less than one; nothing behind the sound, and something.
+        for (frames, behind) in [(2 * 1_152, 0), (5_003, 0), (100, 0), (5_003, 50_000)] {
+            let format = format(sample, 44_100);
+            let sound = noise(format.frame_bytes() * frames);
+            let dir = tempfile::tempdir().unwrap();
+            let path = wav(&dir, format, &sound);
+            make_rf64(&path, sound.len() as u64);
+            let mut bytes = std::fs::read(&path).unwrap();
+            bytes.extend(vec![0x55; behind]);
+            std::fs::write(&path, bytes).unwrap();
+            let mut file = AudioFile::open(&path).unwrap();
+            assert_eq!((file.format(), file.length()), (format, Some(frames as u64)));
+            assert!(all(&mut file).unwrap() == sound, "{sample:?} {frames} {behind}");
+            file.rewind().unwrap();
+            assert!(all(&mut file).unwrap() == sound, "{sample:?} {frames} {behind}, again");
+        }
+    }
+}
+
+#[test]
+fn a_recording_past_4_gib_that_is_cut_short_says_so() {
+    let format = format(SampleFormat::S16, 48_000);
+    let dir = tempfile::tempdir().unwrap();
+    let sound = noise(format.frame_bytes() * 5_003);
+    let path = wav(&dir, format, &sound);
+    make_rf64(&path, 6_000_000_000);
+    let mut file = AudioFile::open(&path).unwrap();
+    assert_eq!(file.length(), Some(1_500_000_000));
+    let (played, error) = all(&mut file).unwrap_err();
+    assert!(sound.starts_with(&played) && played.len() > 4_000 * 4, "{}", played.len());
+    assert!(error.to_string().contains("ends before it should"), "{error}");
 }

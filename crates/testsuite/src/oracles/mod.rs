@@ -9,21 +9,45 @@
 
 #![expect(clippy::panic, reason = "a broken promise is told by a panic: that is what the fuzzer looks for")]
 
+use std::io::{Cursor, Read, Result, Seek, SeekFrom};
+
 mod mp4_edit;
 mod mux;
 mod rdpea;
+mod rf64;
 mod wave_format;
 
 pub use self::mp4_edit::mp4_edit;
 pub use self::mux::mux;
 pub use self::rdpea::rdpea;
+pub use self::rf64::rf64;
 pub use self::wave_format::wave_format;
 
 /// An oracle: its name (that of the fuzz target and of its folders), and the function.
 pub type Oracle = (&'static str, fn(&[u8]));
 
 /// All oracles.
-pub const ALL: &[Oracle] = &[("mp4_edit", mp4_edit), ("mux", mux), ("rdpea", rdpea), ("wave_format", wave_format)];
+pub const ALL: &[Oracle] =
+    &[("mp4_edit", mp4_edit), ("mux", mux), ("rdpea", rdpea), ("rf64", rf64), ("wave_format", wave_format)];
+
+/// A file that counts how often it is read.
+struct Counted<'a> {
+    inner: Cursor<&'a [u8]>,
+    reads: usize,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        self.reads += 1;
+        self.inner.read(buffer)
+    }
+}
+
+impl Seek for Counted<'_> {
+    fn seek(&mut self, to: SeekFrom) -> Result<u64> {
+        self.inner.seek(to)
+    }
+}
 
 /// Takes operations and their arguments from the front of the fuzzer's bytes. Past the end everything is 0 and empty.
 struct Script<'a>(&'a [u8]);
