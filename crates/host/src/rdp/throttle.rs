@@ -1,17 +1,21 @@
 //! Slowing down wrong passwords, per address and per user.
 //!
-//! Every attempt counts as wrong from the moment it is made; [`Throttle::succeeded`] takes that back. So a hundred
-//! attempts at once are slowed down as a hundred in a row are. The wait depends on the counts alone, never on whether
-//! the user exists or the password is right, and is to be spent before anything is answered.
+//! A wrong password counts from the moment it has come, before anybody is told. The attempts of one address wait one
+//! after the other, so a hundred at once take as long as a hundred in a row; what does not fit into the longest queue
+//! is refused unchecked. The wait depends on what came earlier alone, never on whether the user exists or the
+//! password is right, and is to be spent before anything is answered.
 //!
 //! The wait for a user is short and bounded, whoever caused it: strangers who try passwords on somebody's name cannot
-//! lock that somebody out. The wait for an address grows further, since only that address pays for it.
+//! lock that somebody out, and so these waits are not queued. The wait for an address grows further, since only that
+//! address pays for it; who shares it with a guesser waits along, or is refused while the guesser's queue is full.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use soundpost_core::Instant;
+
+use super::admission::customer;
 
 /// How wrong passwords are slowed down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +28,8 @@ pub struct ThrottleConfig {
     pub longest_for_address: Duration,
     /// The longest wait for the wrong passwords on a user.
     pub longest_for_user: Duration,
+    /// The longest time for which an attempt may wait behind others of its address. To be less than a login may take.
+    pub longest_queue: Duration,
     /// How long it takes until one wrong password is forgotten.
     pub forget_one: Duration,
     /// How many addresses and how many users are remembered.
@@ -37,29 +43,15 @@ impl Default for ThrottleConfig {
             first_wait: Duration::from_millis(100),
             longest_for_address: Duration::from_secs(2),
             longest_for_user: Duration::from_millis(500),
+            longest_queue: Duration::from_secs(8),
             forget_one: Duration::from_secs(20),
             most_entries: 4096,
         }
     }
 }
 
-/// An attempt that was admitted; for [`Throttle::succeeded`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Attempt {
-    address: u128,
-    user: u64,
-    wait: Duration,
-}
-
-impl Attempt {
-    /// How long to wait before answering.
-    pub(super) fn wait(&self) -> Duration {
-        self.wait
-    }
-}
-
 /// The counts of wrong passwords. Memory: at most two tables of [`ThrottleConfig::most_entries`] small entries.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Throttle {
     config: ThrottleConfig,
     addresses: Table<u128>,
@@ -73,19 +65,28 @@ impl Throttle {
         Self { config, addresses: Table::default(), users: Table::default(), hasher: RandomState::new() }
     }
 
-    /// An attempt to log in as `user` from `address`, known or not, right or wrong.
-    pub(super) fn attempt(&mut self, now: Instant, address: IpAddr, user: &str) -> Attempt {
-        let (address, user) = (network(address), self.hasher.hash_one(user));
+    /// An attempt to log in as `user` from `address`, known or not, `right` or wrong: how long to wait before
+    /// answering. None where too many of this address wait already: then it is to be refused, whatever it was.
+    pub(super) fn attempt(&mut self, now: Instant, address: IpAddr, user: &str, right: bool) -> Option<Duration> {
+        let (address, user) = (customer(address), self.hasher.hash_one(user));
         let config = &self.config;
-        let by_address = config.wait(self.addresses.count_up(config, now, address), config.longest_for_address);
-        let by_user = config.wait(self.users.count_up(config, now, user), config.longest_for_user);
-        Attempt { address, user, wait: by_address.max(by_user) }
-    }
-
-    /// The attempt's password was right: it no longer counts. Earlier wrong ones do.
-    pub(super) fn succeeded(&mut self, attempt: &Attempt) {
-        self.addresses.count_down(attempt.address);
-        self.users.count_down(attempt.user);
+        if let Some(entry) = self.addresses.0.get(&address)
+            && entry.next_free.saturating_since(now) > config.longest_queue
+        {
+            return None;
+        }
+        let wrong = u32::from(!right);
+        let by_user = config.wait(self.users.count_up(config, now, user, wrong), config.longest_for_user);
+        let own = config.wait(self.addresses.count_up(config, now, address, wrong), config.longest_for_address);
+        let by_address = match self.addresses.0.get_mut(&address) {
+            Some(entry) => {
+                entry.next_free = entry.next_free.max(now) + own;
+                entry.next_free.saturating_since(now)
+            }
+            // Right, and nothing is known of the address.
+            None => own,
+        };
+        Some(by_address.max(by_user))
     }
 }
 
@@ -102,22 +103,16 @@ impl ThrottleConfig {
     }
 }
 
-/// What counts as one address: an IPv4 address, or the 64 bits of an IPv6 address that one customer is given.
-fn network(address: IpAddr) -> u128 {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(v6) => v6.to_bits() & (u128::MAX << 64),
-    }
-}
-
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     count: u32,
     /// Where the forgetting of the next wrong password starts.
     since: Instant,
+    /// When the last of those that wait has waited. Of addresses alone.
+    next_free: Instant,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Table<K>(std::collections::HashMap<K, Entry>);
 
 impl<K> Default for Table<K> {
@@ -127,31 +122,24 @@ impl<K> Default for Table<K> {
 }
 
 impl<K: Copy + Eq + std::hash::Hash> Table<K> {
-    /// Counts one more for `key`, and answers how many there were before.
-    fn count_up(&mut self, config: &ThrottleConfig, now: Instant, key: K) -> u32 {
+    /// Counts `more` for `key`, and answers how many there were before.
+    fn count_up(&mut self, config: &ThrottleConfig, now: Instant, key: K, more: u32) -> u32 {
         if let Some(entry) = self.0.get_mut(&key) {
             entry.forget(config, now);
             let before = entry.count;
-            entry.count = before.saturating_add(1);
+            entry.count = before.saturating_add(more);
             if before == 0 {
                 entry.since = now;
             }
             return before;
         }
-        if self.0.len() >= config.most_entries {
-            self.make_room(config, now);
-        }
-        self.0.insert(key, Entry { count: 1, since: now });
-        0
-    }
-
-    fn count_down(&mut self, key: K) {
-        if let Some(entry) = self.0.get_mut(&key) {
-            entry.count = entry.count.saturating_sub(1);
-            if entry.count == 0 {
-                self.0.remove(&key);
+        if more > 0 {
+            if self.0.len() >= config.most_entries {
+                self.make_room(config, now);
             }
+            self.0.insert(key, Entry { count: more, since: now, next_free: now });
         }
+        0
     }
 
     /// Drops what is forgotten, or else the entry with the fewest wrong passwords, the oldest of those: a flood of
@@ -159,7 +147,7 @@ impl<K: Copy + Eq + std::hash::Hash> Table<K> {
     fn make_room(&mut self, config: &ThrottleConfig, now: Instant) {
         self.0.retain(|_, entry| {
             entry.forget(config, now);
-            entry.count > 0
+            entry.count > 0 || entry.next_free > now
         });
         if self.0.len() >= config.most_entries {
             let least = self.0.iter().min_by_key(|(_, entry)| (entry.count, entry.since)).map(|(key, _)| *key);
@@ -191,80 +179,111 @@ mod tests {
     const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
     const AWAY: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
 
-    fn millis(attempt: Attempt) -> u128 {
-        attempt.wait().as_millis()
+    /// A wrong password; u128::MAX where it is refused.
+    fn wrong(throttle: &mut Throttle, now: Instant, address: IpAddr, user: &str) -> u128 {
+        throttle.attempt(now, address, user, false).map_or(u128::MAX, |wait| wait.as_millis())
+    }
+
+    fn right(throttle: &mut Throttle, now: Instant, address: IpAddr, user: &str) -> u128 {
+        throttle.attempt(now, address, user, true).map_or(u128::MAX, |wait| wait.as_millis())
     }
 
     fn at(seconds: u64) -> Instant {
         Instant::ORIGIN + Duration::from_secs(seconds)
     }
 
+    /// Wrong passwords in a row, each when the last was answered: how long each took.
+    fn in_a_row(throttle: &mut Throttle, count: usize) -> Vec<u128> {
+        let mut now = at(0);
+        let next = |n| {
+            let wait = throttle.attempt(now, HOME, if n % 2 == 0 { "a" } else { "b" }, false).unwrap();
+            now += wait;
+            wait.as_millis()
+        };
+        (0..count).map(next).collect()
+    }
+
     #[test]
     fn waits_double_up_to_the_bound_of_the_address() {
-        let mut throttle = Throttle::new(ThrottleConfig::default());
-        let waits: Vec<_> =
-            (0..40).map(|n| millis(throttle.attempt(at(0), HOME, if n % 2 == 0 { "a" } else { "b" }))).collect();
+        let mut throttle = Throttle::new(ThrottleConfig { forget_one: Duration::from_secs(600), ..config() });
+        let waits = in_a_row(&mut throttle, 40);
         assert_eq!(waits[..10], [0, 0, 0, 0, 100, 200, 400, 800, 1600, 2000]);
         assert!(waits[10..].iter().all(|wait| *wait == 2000));
     }
 
     #[test]
-    fn a_user_under_attack_waits_a_short_bounded_time_from_elsewhere() {
-        let mut throttle = Throttle::new(ThrottleConfig::default());
-        for _ in 0..1000 {
-            throttle.attempt(at(0), HOME, "ann");
-        }
-        assert_eq!(millis(throttle.attempt(at(0), AWAY, "ann")), 500);
-        assert_eq!(millis(throttle.attempt(at(0), AWAY, "bob")), 0);
+    fn guesses_at_once_wait_one_after_the_other() {
+        let config = ThrottleConfig { longest_queue: Duration::from_secs(3600), ..config() };
+        let mut throttle = Throttle::new(config);
+        let waits: Vec<_> = (0..40).map(|_| wrong(&mut throttle, at(0), HOME, "ann")).collect();
+        assert_eq!(waits[..10], [0, 0, 0, 0, 100, 300, 700, 1500, 3100, 5100]);
+        assert_eq!(waits[39], 5100 + 30 * 2000);
     }
 
     #[test]
-    fn known_and_unknown_users_cannot_be_told_apart_by_the_wait() {
-        let (mut known, mut unknown) =
-            (Throttle::new(ThrottleConfig::default()), Throttle::new(ThrottleConfig::default()));
+    fn what_does_not_fit_into_the_queue_is_refused_and_the_queue_is_soon_over() {
+        let mut throttle = Throttle::new(config());
+        let waits: Vec<_> = (0..1000).map(|_| wrong(&mut throttle, at(0), HOME, "ann")).collect();
+        let admitted: Vec<_> = waits.iter().filter(|wait| **wait != u128::MAX).collect();
+        assert!(admitted.len() <= 12 && admitted.iter().all(|wait| **wait <= 10_000), "{admitted:?}");
+        assert_eq!(right(&mut throttle, at(0), HOME, "bob"), u128::MAX);
+        assert!(right(&mut throttle, at(11), HOME, "bob") <= 2000);
+    }
+
+    #[test]
+    fn clients_that_log_in_at_once_from_one_address_do_not_wait() {
+        let mut throttle = Throttle::new(config());
+        assert!((0..1000).all(|_| right(&mut throttle, at(0), HOME, "ann") == 0));
+        assert!(throttle.users.0.is_empty() && throttle.addresses.0.is_empty());
+    }
+
+    #[test]
+    fn a_user_under_attack_waits_a_short_bounded_time_from_elsewhere() {
+        let mut throttle = Throttle::new(config());
+        for n in 0..1000 {
+            wrong(&mut throttle, at(0), IpAddr::V4(std::net::Ipv4Addr::from_bits(n)), "ann");
+        }
+        assert_eq!(right(&mut throttle, at(0), AWAY, "ann"), 500);
+        assert_eq!(right(&mut throttle, at(0), AWAY, "bob"), 0);
+    }
+
+    #[test]
+    fn right_and_wrong_known_and_unknown_cannot_be_told_apart_by_the_wait() {
+        let (mut known, mut unknown) = (Throttle::new(config()), Throttle::new(config()));
         for n in 0..50 {
-            let wait = |throttle: &mut Throttle, user| throttle.attempt(at(n), HOME, user).wait();
-            assert_eq!(wait(&mut known, "ann"), wait(&mut unknown, "nobody"));
+            let now = at(5 * n);
+            let guess = known.clone().attempt(now, HOME, "ann", true);
+            let wait = known.attempt(now, HOME, "ann", false);
+            assert_eq!(guess, wait);
+            assert_eq!(wait, unknown.attempt(now, HOME, "nobody", false));
         }
     }
 
     #[test]
     fn right_passwords_do_not_count_and_wrong_ones_are_forgotten_in_time() {
-        let mut throttle = Throttle::new(ThrottleConfig::default());
-        for _ in 0..10 {
-            let attempt = throttle.attempt(at(0), HOME, "ann");
-            assert_eq!(millis(attempt), 0);
-            throttle.succeeded(&attempt);
-        }
+        let mut throttle = Throttle::new(config());
         for _ in 0..6 {
-            throttle.attempt(at(0), HOME, "ann");
+            wrong(&mut throttle, at(0), HOME, "ann");
         }
-        let attempt = throttle.attempt(at(20), HOME, "ann");
-        assert_eq!(millis(attempt), 200, "one of six is forgotten");
-        throttle.succeeded(&attempt);
-        assert_eq!(millis(throttle.attempt(at(61), HOME, "ann")), 0);
+        assert_eq!(right(&mut throttle, at(20), HOME, "ann"), 200, "one of six is forgotten");
+        assert_eq!(wrong(&mut throttle, at(61), HOME, "ann"), 0);
     }
 
     #[test]
     fn memory_is_bounded_and_a_flood_does_not_wash_out_the_count_of_a_user() {
-        let config = ThrottleConfig { most_entries: 16, ..ThrottleConfig::default() };
+        let config = ThrottleConfig { most_entries: 16, ..config() };
         let mut throttle = Throttle::new(config);
         for _ in 0..10 {
-            throttle.attempt(at(0), HOME, "ann");
+            wrong(&mut throttle, at(0), HOME, "ann");
         }
         for n in 0..1000_u32 {
-            throttle.attempt(at(1), IpAddr::V4(std::net::Ipv4Addr::from_bits(n)), &n.to_string());
+            wrong(&mut throttle, at(1), IpAddr::V4(std::net::Ipv4Addr::from_bits(n)), &n.to_string());
         }
         assert!(throttle.users.0.len() <= 16 && throttle.addresses.0.len() <= 16);
-        assert_eq!(millis(throttle.attempt(at(1), AWAY, "ann")), 500);
+        assert_eq!(right(&mut throttle, at(1), AWAY, "ann"), 500);
     }
 
-    #[test]
-    fn one_ipv6_customer_is_one_address() {
-        let parse = |text: &str| network(text.parse().unwrap());
-        assert_eq!(parse("2001:db8::1"), parse("2001:db8::ffff:1"));
-        assert_ne!(parse("2001:db8::1"), parse("2001:db8:0:1::1"));
-        assert_eq!(parse("::ffff:192.0.2.1"), parse("192.0.2.1"));
-        assert_ne!(parse("192.0.2.2"), parse("192.0.2.1"));
+    fn config() -> ThrottleConfig {
+        ThrottleConfig::default()
     }
 }

@@ -37,28 +37,33 @@ pub(super) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
     let mode = ServerMode::Ntlm(NtlmConfig::new(String::from("SOUNDPOST")));
     let mut server = CredSspServer::new(context.certificate.public_key.to_vec(), proxy, mode)
         .map_err(|error| LoginError::Malformed(error.to_string()))?;
-    let mut attempt = None;
+    let mut admitted = None;
 
     loop {
         let pdu = framed.read(&TsRequestHint).await?;
         let request = TsRequest::from_buffer(&pdu)?;
+        let version = request.version;
         let result = match server.process(request).start() {
             GeneratorState::Completed(result) => result,
             GeneratorState::Suspended(_) => return Err(LoginError::Malformed("Kerberos is not spoken here".into())),
         };
         let found = lookup.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if attempt.is_none() && (found.name.is_some() || result.is_err()) {
+        if admitted.is_none() && (found.name.is_some() || result.is_err()) {
             // Whether the password was right is settled, but nobody is told before the wait is over.
-            attempt = Some(context.slow_down(address, found.name.as_deref().unwrap_or_default()).await);
+            let right = result.is_ok() && found.login.is_some();
+            admitted = Some(context.slow_down(address, found.name.as_deref().unwrap_or_default(), right).await);
         }
         match result {
+            Ok(_) if admitted == Some(false) => {
+                framed.write(&encode(&failure(version))?).await?;
+                return Err(LoginError::Denied { user: found.name.unwrap_or_default() });
+            }
             Ok(ServerState::ReplyNeeded(reply)) => framed.write(&encode(&reply)?).await?,
             // The credentials that the client delegates here are not looked at: who this is was proved by NTLM.
             Ok(ServerState::Finished(_)) => {
-                let (Some(login), Some(attempt)) = (found.login, attempt) else {
+                let (Some(login), Some(true)) = (found.login, admitted) else {
                     return Err(LoginError::Denied { user: found.name.unwrap_or_default() });
                 };
-                context.password_was_right(&attempt);
                 if early_result {
                     let mut success = Vec::new();
                     EarlyUserAuthResult::Success.to_buffer(&mut success)?;
@@ -68,15 +73,17 @@ pub(super) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
             }
             Err(error) => {
                 tracing::debug!(error = %error.error, "CredSSP failed");
-                // One answer for everything that can be wrong: STATUS_LOGON_FAILURE, as Windows gives it.
                 let version = error.ts_request.map_or(2, |request| request.version);
-                let failure =
-                    TsRequest { version, error_code: Some(NStatusCode::LOGON_FAILURE), ..TsRequest::default() };
-                framed.write(&encode(&failure)?).await?;
+                framed.write(&encode(&failure(version))?).await?;
                 return Err(LoginError::Denied { user: found.name.unwrap_or_default() });
             }
         }
     }
+}
+
+/// One answer for everything that can be wrong: STATUS_LOGON_FAILURE, as Windows gives it.
+fn failure(version: u32) -> TsRequest {
+    TsRequest { version, error_code: Some(NStatusCode::LOGON_FAILURE), ..TsRequest::default() }
 }
 
 fn encode(request: &TsRequest) -> Result<Vec<u8>, LoginError> {

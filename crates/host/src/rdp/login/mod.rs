@@ -12,6 +12,7 @@ mod framed;
 use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use ironrdp_acceptor::{Acceptor, AcceptorResult, AcceptorState};
 use ironrdp_connector::{ConnectorError, Sequence, state_downcast};
@@ -35,7 +36,7 @@ use self::framed::Framed;
 use super::accounts::{Accounts, Login, account_name};
 use super::admission::{Place, Stage};
 use super::certificate::ServerCertificate;
-use super::throttle::{Attempt, Throttle};
+use super::throttle::Throttle;
 
 /// How a client proves who it is. At least one of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,19 +92,23 @@ pub(super) struct LoginContext {
 }
 
 impl LoginContext {
-    /// Counts an attempt, and waits as long as it has to wait.
-    async fn slow_down(&self, address: IpAddr, user: &str) -> Attempt {
+    /// Waits as long as an attempt has to wait, and counts it where it is not `right`. Answers whether it may be
+    /// answered by what it was; else it is to be refused.
+    async fn slow_down(&self, address: IpAddr, user: &str, right: bool) -> bool {
         let now: Instant = self.clock.now();
-        let attempt = self.throttle.lock().unwrap_or_else(PoisonError::into_inner).attempt(now, address, user);
-        if !attempt.wait().is_zero() {
-            tracing::debug!(wait = ?attempt.wait(), "slowed down");
-            tokio::time::sleep(attempt.wait()).await;
+        let wait = self.throttle.lock().unwrap_or_else(PoisonError::into_inner).attempt(now, address, user, right);
+        match wait {
+            Some(Duration::ZERO) => true,
+            Some(wait) => {
+                tracing::debug!(?wait, "slowed down");
+                tokio::time::sleep(wait).await;
+                true
+            }
+            None => {
+                tracing::debug!("refused unchecked: too many attempts of this address are waiting");
+                false
+            }
         }
-        attempt
-    }
-
-    fn password_was_right(&self, attempt: &Attempt) {
-        self.throttle.lock().unwrap_or_else(PoisonError::into_inner).succeeded(attempt);
     }
 }
 
@@ -265,12 +270,9 @@ async fn secured(
 
 /// Checks what a client without NLA says about itself, cookie or no cookie.
 async fn check(credentials: &Credentials, address: IpAddr, context: &LoginContext) -> Option<Login> {
-    let attempt = context.slow_down(address, account_name(&credentials.username)).await;
     let login = context.accounts.check(&credentials.username, &credentials.password);
-    if login.is_some() {
-        context.password_was_right(&attempt);
-    }
-    login
+    let admitted = context.slow_down(address, account_name(&credentials.username), login.is_some()).await;
+    login.filter(|_| admitted)
 }
 
 fn client_info(pdu: &[u8]) -> Result<Credentials, LoginError> {
