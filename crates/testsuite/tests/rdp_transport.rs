@@ -260,17 +260,44 @@ fn a_client_hello_glued_to_the_first_request_works() {
     }
 }
 
+/// An X.224 connection request that asks for NLA or TLS.
+const REQUEST: &[u8] = b"\x03\x00\x00\x13\x0e\xe0\0\0\0\0\0\x01\0\x08\0\x03\0\0\0";
+/// The first bytes of a TLS ClientHello of 512 bytes.
+const HELLO: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
+
 #[test]
-fn idle_connections_do_not_keep_a_client_out() {
+fn idle_and_half_open_connections_do_not_keep_a_client_out() {
     let fixture = Fixture::new(|_| {});
-    for idle in [200, 600] {
-        let connections: Vec<_> = (0..idle).map(|_| TcpStream::connect(fixture.address).unwrap()).collect();
-        let _client = fixture.connect();
-        drop(connections);
+    let open = |count: usize, from: Option<u8>, start: &[u8]| -> Vec<TcpStream> {
+        let connect = |n: usize| {
+            let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+            if let Some(from) = from {
+                // All over 127.0.0.0/8: 240 networks of 256 addresses.
+                let address =
+                    Ipv4Addr::new(127, from, u8::try_from(n % 240).unwrap(), u8::try_from(n / 240).unwrap() + 1);
+                socket.bind(&SocketAddr::from((address, 0)).into()).unwrap();
+            }
+            socket.connect(&fixture.address.into()).unwrap();
+            let mut tcp = TcpStream::from(socket);
+            // Those that had to go already are told nothing more.
+            let _ = tcp.write_all(start);
+            tcp
+        };
+        (0..count).map(connect).collect()
+    };
+    let half_open = [REQUEST, HELLO].concat();
+    for start in [&b""[..], REQUEST, &half_open] {
+        for count in [200, 600] {
+            for from in [None, Some(20)] {
+                let connections = open(count, from, start);
+                let _client = fixture.connect();
+                drop(connections);
+            }
+        }
     }
     // And one that is in is not thrown out by them.
     let client = fixture.connect();
-    let connections: Vec<_> = (0..600).map(|_| TcpStream::connect(fixture.address).unwrap()).collect();
+    let connections = open(600, None, b"");
     client.request_shutdown();
     assert!(client.wait_until(|record| record.shutdown_denied == 1));
     drop(connections);
@@ -279,7 +306,7 @@ fn idle_connections_do_not_keep_a_client_out() {
 #[test]
 fn a_connection_that_does_not_log_in_is_closed() {
     let fixture = Fixture::new(|config| config.login_time = Duration::from_millis(200));
-    for start in [&b""[..], b"\x03\x00\x00", b"\x03\x00\x00\x13\x0e\xe0\0\0\0\0\0\x01\0\x08\0\x03\0\0\0"] {
+    for start in [&b""[..], b"\x03\x00\x00", REQUEST] {
         let mut tcp = TcpStream::connect(fixture.address).unwrap();
         tcp.write_all(start).unwrap();
         tcp.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
