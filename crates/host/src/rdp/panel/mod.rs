@@ -120,10 +120,10 @@ impl PanelView {
         }
     }
 
-    /// Shows `state`, if it is not what is shown already.
-    pub(super) fn show(&mut self, state: PanelState) {
+    /// Shows `state`. Answers whether that is not what was shown already.
+    pub(super) fn show(&mut self, state: PanelState) -> bool {
         if self.shown.as_ref() == Some(&state) {
-            return;
+            return false;
         }
         let canvas = Canvas::draw(self.size, &state);
         let looks: Vec<u64> = tiles(self.size).map(|tile| look(&canvas, tile)).collect();
@@ -135,6 +135,7 @@ impl PanelView {
         self.sent = looks;
         self.canvas = Some(canvas);
         self.shown = Some(state);
+        true
     }
 
     /// The next PDU for the client, at most about 8 KiB long; none where its desktop is up to date.

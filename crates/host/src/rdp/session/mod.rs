@@ -26,8 +26,10 @@ use super::panel::PanelView;
 use crate::event::EventFd;
 use crate::sys::watch as watch_fd;
 
-/// How often the panel asks for news.
+/// How often the panel asks for news while there is some.
 const PANEL_PERIOD: Duration = Duration::from_millis(250);
+/// How often it asks while nothing has changed and nothing happens: the figures on it may still change.
+const PANEL_REST: Duration = Duration::from_secs(2);
 /// While so much is waiting to be sent, the client is not read from.
 const MAX_PENDING: usize = 128 * 1024;
 
@@ -89,6 +91,7 @@ pub(super) async fn serve(
             panel_wanted: true,
             redraw_wanted: false,
             panel_due: context.clock.now(),
+            panel_next: context.clock.now(),
             not_understood: 0,
         },
     };
@@ -175,7 +178,7 @@ impl Session {
                     let mut ready = ready?;
                     wakeup.take();
                     ready.clear_ready();
-                    state.app.handle_timeout(state.clock.now());
+                    state.woken(state.clock.now());
                 }
                 filled = self.incoming.fill(), if state.pending.len() < MAX_PENDING => match filled {
                     Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(SessionEnd::Client),
@@ -204,7 +207,10 @@ struct State {
     panel_wanted: bool,
     /// Whether the client asked for all of it anew.
     redraw_wanted: bool,
+    /// When the panel asks for news.
     panel_due: Instant,
+    /// When it may do so at the earliest, if something happens.
+    panel_next: Instant,
     not_understood: u64,
 }
 
@@ -216,13 +222,18 @@ impl State {
             Some(ClientMessage::Channel { id, payload }) => {
                 self.mux.handle_static(id, &payload, self.clock.now());
                 self.settle_mux()?;
+                self.hasten_panel();
             }
             Some(ClientMessage::Shutdown) => self.pending.extend(self.addresses.shutdown_denied()?),
             Some(ClientMessage::Display(wanted)) => {
                 self.panel_wanted = wanted;
                 self.redraw_wanted = true;
+                self.hasten_panel();
             }
-            Some(ClientMessage::Refresh) => self.redraw_wanted = true,
+            Some(ClientMessage::Refresh) => {
+                self.redraw_wanted = true;
+                self.hasten_panel();
+            }
             Some(ClientMessage::Disconnect) => return Ok(true),
             Some(ClientMessage::Nothing) => {}
             None => self.not_understood += 1,
@@ -243,10 +254,21 @@ impl State {
             if std::mem::take(&mut self.redraw_wanted) {
                 panel.redraw();
             }
-            panel.show(self.app.panel(now));
-            self.panel_due = now + PANEL_PERIOD;
+            let news = panel.show(self.app.panel(now));
+            self.panel_next = now + PANEL_PERIOD;
+            self.panel_due = now + if news { PANEL_PERIOD } else { PANEL_REST };
         }
         Ok(())
+    }
+
+    /// The application's event was signalled: it has something to send, perhaps to show.
+    fn woken(&mut self, now: Instant) {
+        self.app.handle_timeout(now);
+        self.hasten_panel();
+    }
+
+    fn hasten_panel(&mut self) {
+        self.panel_due = self.panel_due.min(self.panel_next);
     }
 
     fn next_timeout(&self, now: Instant) -> Instant {
@@ -299,5 +321,85 @@ impl State {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use soundpost_rdp::mux::{AudioTransport, AudioUnavailable};
+
+    use super::super::login::{Depth, Desktop};
+    use super::super::panel::PanelState;
+    use super::*;
+
+    struct Origin;
+
+    impl Clock for Origin {
+        fn now(&self) -> Instant {
+            Instant::ORIGIN
+        }
+    }
+
+    /// Shows nothing new, but for a detail that changes where `lively`, and counts how often it is asked.
+    struct App {
+        asked: Arc<std::sync::atomic::AtomicU64>,
+        lively: bool,
+    }
+
+    impl SessionApp for App {
+        fn wakeup(&self) -> Arc<EventFd> {
+            Arc::new(EventFd::new().unwrap())
+        }
+        fn audio_opened(&mut self, _transport: AudioTransport, _now: Instant) {}
+        fn audio_received(&mut self, _message: Vec<u8>, _now: Instant) {}
+        fn audio_closed(&mut self, _now: Instant) {}
+        fn audio_unavailable(&mut self, _why: AudioUnavailable, _now: Instant) {}
+        fn next_audio(&mut self, _now: Instant) -> Option<Vec<u8>> {
+            None
+        }
+        fn next_timeout(&self) -> Option<Instant> {
+            None
+        }
+        fn handle_timeout(&mut self, _now: Instant) {}
+        fn panel(&mut self, now: Instant) -> PanelState {
+            self.asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let detail = if self.lively { now.as_nanos().to_string() } else { String::new() };
+            PanelState { detail, ..PanelState::default() }
+        }
+    }
+
+    /// How often a panel asks for news in a minute, with a signal of the application every 10 ms where it is `noisy`.
+    fn asked_in_a_minute(lively: bool, noisy: bool) -> u64 {
+        let asked = Arc::new(std::sync::atomic::AtomicU64::new(0));
+        let mut state = State {
+            addresses: Addresses { user_channel: 1002, io_channel: 1003 },
+            mux: Mux::new(MuxConfig::default()),
+            app: Box::new(App { asked: asked.clone(), lively }),
+            clock: Arc::new(Origin),
+            pending: Vec::new(),
+            panel: Some(PanelView::new(Desktop { width: 64, height: 64, depth: Depth::Bits32 })),
+            panel_wanted: true,
+            redraw_wanted: false,
+            panel_due: Instant::ORIGIN,
+            panel_next: Instant::ORIGIN,
+            not_understood: 0,
+        };
+        let mut now = Instant::ORIGIN;
+        while now < Instant::ORIGIN + Duration::from_secs(60) {
+            state.handle_timeouts(now).unwrap();
+            let due = state.next_timeout(now);
+            now = if noisy { due.min(now + Duration::from_millis(10)) } else { due };
+            if noisy {
+                state.woken(now);
+            }
+        }
+        asked.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    #[test]
+    fn a_panel_asks_four_times_a_second_while_something_happens_and_rests_otherwise() {
+        assert_eq!(asked_in_a_minute(true, false), 240);
+        assert_eq!(asked_in_a_minute(false, true), 240);
+        assert!(asked_in_a_minute(false, false) <= 32);
     }
 }
