@@ -89,9 +89,10 @@ impl RtThreads {
         &self.grant
     }
 
-    /// Whether a thread has ended by itself, which it only does after a panic. [`RtThreads::stop`] says more.
-    #[must_use]
-    pub fn has_failed(&self) -> bool {
+    /// Whether a thread has ended by itself, which it only does after a panic. [`RtThreads::stop`] says more. Whoever has
+    /// to know at once puts something into the [`Work`] that tells when it is dropped.
+    #[cfg(test)]
+    fn has_failed(&self) -> bool {
         self.threads.iter().any(|thread| thread.thread.as_ref().is_none_or(JoinHandle::is_finished))
     }
 

@@ -253,21 +253,6 @@ impl Mux {
         }
     }
 
-    /// Closes the audio channel: `AudioClosed` follows where it was open. Nothing opens it again.
-    pub fn close_audio(&mut self) {
-        match self.audio {
-            Audio::OpenDynamic(channel) => {
-                self.dvc.close(channel);
-                self.outputs.push_back(MuxOutput::AudioClosed);
-            }
-            Audio::AwaitingCreate { channel, .. } => self.dvc.close(channel),
-            Audio::OpenStatic(_) => self.outputs.push_back(MuxOutput::AudioClosed),
-            Audio::Idle | Audio::AwaitingVersion { .. } | Audio::Ended => {}
-        }
-        self.audio = Audio::Ended;
-        self.forward_dvc();
-    }
-
     /// The channel that audio travels by at present.
     #[must_use]
     pub fn audio_transport(&self) -> Option<AudioTransport> {
