@@ -60,6 +60,8 @@ pub struct PlayProgress {
     pub length: Option<u64>,
     /// Turns that were completed.
     pub turns: u64,
+    /// Frames of silence that took the place of damaged sound in the turns that are over.
+    pub mended: u64,
 }
 
 /// Why a player cannot be made.
@@ -147,6 +149,7 @@ impl Player {
             frames: self.shared.frames.load(Ordering::Relaxed),
             length: self.shared.length,
             turns: self.shared.turns.load(Ordering::Relaxed),
+            mended: self.shared.mended.load(Ordering::Relaxed),
         }
     }
 
@@ -188,6 +191,7 @@ struct Shared {
     state: Mutex<PlayState>,
     frames: AtomicU64,
     turns: AtomicU64,
+    mended: AtomicU64,
     length: Option<u64>,
 }
 
@@ -234,9 +238,16 @@ impl<S: Sink> Feed<'_, S> {
             self.space.wait(None);
         }
         self.shared.set(PlayState::Playing);
-        let mut warned = false;
+        let (mut warned, mut mended) = (false, false);
         loop {
-            match (self.turn(), self.repeat) {
+            let turn = self.turn();
+            self.shared.mended.store(self.file.mended_frames(), Ordering::Relaxed);
+            // Once: every turn finds the same packets broken.
+            if self.file.mended_frames() > 0 && !std::mem::replace(&mut mended, true) {
+                let (file, frames) = (self.file.path().display(), self.file.mended_frames());
+                tracing::warn!(%file, frames, "parts of the file are damaged: silence was played instead");
+            }
+            match (turn, self.repeat) {
                 (Turn::Stopped, _) => return PlayState::Stopped,
                 (Turn::Damaged(why), Repeat::Once) => return PlayState::Failed(why),
                 (Turn::Damaged(why), Repeat::Forever) => {

@@ -170,3 +170,22 @@ fn the_stream_has_the_files_format_and_never_waits_for_more_than_the_file_has() 
     assert_eq!(config.prebuffer.get(), 4_410);
     assert_eq!(config.name, "noise-s24.wav");
 }
+
+#[test]
+fn silence_that_stands_in_for_damaged_sound_is_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("damaged.m4a");
+    let mut bytes = std::fs::read(testdata("noise.m4a")).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 2_000].fill(0xFF);
+    std::fs::write(&path, &bytes).unwrap();
+    let mut file = AudioFile::open(&path).unwrap();
+    while file.next_block().unwrap().is_some() {}
+    assert!(file.mended_frames() > 0, "the file is to have broken packets");
+    let bench = Bench::new(path, Repeat::Once);
+    bench.give(usize::MAX / 2);
+    bench.player.start();
+    assert!(bench.changed.wait(Some(PATIENCE)));
+    let progress = bench.player.progress();
+    assert_eq!((progress.state, progress.mended), (PlayState::Ended, file.mended_frames()));
+}
