@@ -37,10 +37,15 @@ pub(crate) enum Command {
 /// Flags of `soundpost endpoints`.
 #[derive(Debug, Args)]
 pub(crate) struct EndpointsArgs {
-    /// The state directory of the running daemon
+    /// Configuration file of the running daemon, for its state directory [default: as with serve]
+    #[arg(long, value_name = "FILE", env = "SOUNDPOST_CONFIG", value_hint = ValueHint::FilePath)]
+    pub(crate) config: Option<PathBuf>,
+    /// The state directory of the running daemon [key: state_dir] [default: as with serve]
     #[arg(long, value_name = "DIR", env = "SOUNDPOST_STATE_DIR", value_hint = ValueHint::DirPath)]
     pub(crate) state_dir: Option<PathBuf>,
-    /// Print JSON instead of a table
+    /// Print JSON instead of a table: an array with an object for each endpoint, with its counters, the device that it
+    /// is attached to, and the streams of that. Times and levels have their unit in the key (_ms, _us; levels: 1 is full
+    /// scale)
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -110,7 +115,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "MS", env = "SOUNDPOST_PERIOD")]
     pub(crate) period: Option<f64>,
 
-    /// Sound kept ahead at the listener, in periods, 1 to 50 but at least 20 ms: more survives a busier machine, and
+    /// Sound kept ahead at the listener, in periods; 20 ms at least, 250 ms at most: more survives a busier machine, and
     /// adds as much delay [key: audio.lead] [default: 2]
     #[arg(long, value_name = "PERIODS", env = "SOUNDPOST_LEAD")]
     pub(crate) lead: Option<u32>,

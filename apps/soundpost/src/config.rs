@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use soundpost_core::{Hns, SampleRate};
+use soundpost_link::rdp::LONGEST_LEAD;
 use thiserror::Error;
 
 use crate::cli::{ChannelArg, Listen, LogFormatArg, RenderFormatArg, SecurityArg, ServeArgs};
@@ -144,10 +145,7 @@ const KEYS: &[&str] = &[
 impl Settings {
     /// Flags over environment (clap has merged those two) over the file over the defaults.
     pub(crate) fn resolve(args: ServeArgs) -> Result<Self, ConfigError> {
-        let file = match args.config.clone().or_else(default_config) {
-            Some(path) => File::read(&path)?,
-            None => File::default(),
-        };
+        let file = File::find(args.config.clone())?;
         let certificate = match (args.rdp_certificate.or(file.rdp.certificate), args.rdp_key.or(file.rdp.key)) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, None) => None,
@@ -178,7 +176,13 @@ impl Settings {
             let remedy = "name a file for the sound with --render, or an address to listen on";
             return Err(ConfigError::Value { name: "rdp", value: "off without a listener".into(), remedy });
         }
-        let render_format = args.render_format.or(file.render.format).unwrap_or(RenderFormatArg::S16);
+        let render_format = args.render_format.or(file.render.format);
+        if render_format.is_some() && render.is_none() {
+            let remedy = "name the file to write with --render";
+            return Err(ConfigError::Value { name: "render-format", value: "used alone".into(), remedy });
+        }
+        let render_format = render_format.unwrap_or(RenderFormatArg::S16);
+        let period = period(args.period.or(file.audio.period).unwrap_or(10.0))?;
         Ok(Self {
             listen,
             security,
@@ -194,9 +198,9 @@ impl Settings {
             once,
             render: render.map(|path| (path, render_format)),
             rate: rate(args.rate.or(file.audio.rate).unwrap_or(48_000))?,
-            period: period(args.period.or(file.audio.period).unwrap_or(10.0))?,
-            lead: lead(args.lead.or(file.audio.lead).unwrap_or(2))?,
-            state_dir: state_dir(args.state_dir.or(file.state_dir))?,
+            period,
+            lead: lead(args.lead.or(file.audio.lead).unwrap_or(2), period)?,
+            state_dir: usual_state_dir(args.state_dir.or(file.state_dir))?,
             log: args.log.or(file.log.level).unwrap_or_else(|| "info".into()),
             log_format: args.log_format.or(file.log.format).unwrap_or(LogFormatArg::Text),
         })
@@ -204,6 +208,11 @@ impl Settings {
 }
 
 impl File {
+    /// The file that was given, or the usual one where there is one.
+    fn find(given: Option<PathBuf>) -> Result<Self, ConfigError> {
+        given.or_else(default_config).map_or_else(|| Ok(Self::default()), |path| Self::read(&path))
+    }
+
     fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Read { path: path.into(), error })?;
         Self::parse(path, &text)
@@ -320,15 +329,25 @@ fn period(millis: f64) -> Result<Hns, ConfigError> {
     })
 }
 
-fn lead(periods: u32) -> Result<u32, ConfigError> {
-    if (1..=50).contains(&periods) {
+fn lead(periods: u32, period: Hns) -> Result<u32, ConfigError> {
+    let length = period.saturating_mul(periods);
+    if periods >= 1 && length.to_duration() <= LONGEST_LEAD {
         return Ok(periods);
     }
-    Err(ConfigError::Value { name: "lead", value: periods.to_string(), remedy: "use 1 to 50 (periods)" })
+    let value = format!("{periods} periods of {period}");
+    Err(ConfigError::Value { name: "lead", value, remedy: "use 1 period or more, 250 ms at most" })
+}
+
+/// The state directory of a daemon with this configuration file and this flag.
+pub(crate) fn state_dir(config: Option<PathBuf>, given: Option<PathBuf>) -> Result<PathBuf, ConfigError> {
+    match given {
+        Some(given) => Ok(given),
+        None => usual_state_dir(File::find(config)?.state_dir),
+    }
 }
 
 /// The state directory: the one given, or the one that the XDG base directory specification names.
-pub(crate) fn state_dir(given: Option<PathBuf>) -> Result<PathBuf, ConfigError> {
+fn usual_state_dir(given: Option<PathBuf>) -> Result<PathBuf, ConfigError> {
     given
         .or_else(|| xdg("XDG_STATE_HOME", ".local/state").map(|dir| dir.join("soundpost")))
         .ok_or(ConfigError::NoStateDir)
@@ -408,10 +427,24 @@ mod tests {
         assert!(refused(ServeArgs { once: Some(true), ..args() }).contains("--play"));
         assert!(refused(ServeArgs { rdp: Some(Listen::Off), ..args() }).contains("--render"));
         assert!(refused(ServeArgs { rate: Some(1), ..args() }).contains("8000 to 192000"));
-        assert!(refused(ServeArgs { lead: Some(0), ..args() }).contains("1 to 50"));
+        assert!(refused(ServeArgs { lead: Some(0), ..args() }).contains("1 period or more"));
+        assert!(refused(ServeArgs { lead: Some(26), ..args() }).contains("250 ms at most"));
+        assert!(Settings::resolve(ServeArgs { lead: Some(25), ..args() }).is_ok());
+        assert!(refused(ServeArgs { lead: Some(13), period: Some(20.0), ..args() }).contains("250 ms at most"));
+        let alone = ServeArgs { render_format: Some(RenderFormatArg::F32), ..args() };
+        assert!(refused(alone).contains("--render"));
         assert!(refused(ServeArgs { rdp_key: Some("k".into()), ..args() }).contains("--rdp-certificate"));
         assert!(refused(ServeArgs { add_user: vec!["alice".into()], ..args() }).contains("NAME=PASSWORD_FILE"));
         let twice = ServeArgs { user: Some("Alice".into()), add_user: vec!["alice=p".into()], ..args() };
         assert!(refused(twice).contains("once only"));
+    }
+
+    #[test]
+    fn a_question_finds_the_state_directory_where_the_daemon_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.toml");
+        std::fs::write(&path, "state_dir = '/srv/state'").unwrap();
+        assert_eq!(state_dir(Some(path.clone()), None).unwrap(), Path::new("/srv/state"));
+        assert_eq!(state_dir(Some(path), Some("given".into())).unwrap(), Path::new("given"));
     }
 }

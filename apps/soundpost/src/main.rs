@@ -39,7 +39,7 @@ fn main() -> ExitCode {
 }
 
 fn endpoints(args: EndpointsArgs) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let status = status::ask(&config::state_dir(args.state_dir)?)?;
+    let status = status::ask(&config::state_dir(args.config, args.state_dir)?)?;
     if args.json {
         let mut json = serde_json::to_string_pretty(&status.endpoints)?;
         json.push('\n');

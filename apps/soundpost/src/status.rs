@@ -46,10 +46,99 @@ pub(crate) struct EndpointStatus {
     pub(crate) client_latency_ms: f64,
     /// What it is doing.
     pub(crate) state: String,
-    /// Passes that ended too late.
-    pub(crate) late_passes: u64,
+    /// Frames that it holds and has not played yet (its padding), at the last pass.
+    pub(crate) padding_frames: u32,
+    /// Frames between the device and it, at the last pass.
+    pub(crate) waiting_frames: u32,
+    /// Frames moved to or from it, silence included, and those of them that were silence.
+    pub(crate) frames: u64,
+    pub(crate) silent_frames: u64,
     /// Times that it ran dry.
     pub(crate) underruns: u64,
+    /// Times that more came than it took, and the frames that were cut then.
+    pub(crate) overruns: u64,
+    pub(crate) cut_frames: u64,
+    /// The rate at which it really runs, in hertz, once that is known.
+    pub(crate) measured_rate: Option<f64>,
+    /// What the calls into it cost, a pass.
+    pub(crate) pass_time: PassTime,
+    /// Passes in which they cost more than half a period.
+    pub(crate) slow_passes: u64,
+    /// The device that it is attached to.
+    pub(crate) device: Option<DeviceStatus>,
+}
+
+/// A device: what endpoints of a session have in common.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct DeviceStatus {
+    /// Its name.
+    pub(crate) name: String,
+    /// The format of its mix.
+    pub(crate) format: String,
+    /// The time between its passes, in milliseconds.
+    pub(crate) period_ms: f64,
+    /// Whether passes are going on.
+    pub(crate) active: bool,
+    /// The levels of the last tenth of a second, a channel each.
+    pub(crate) levels: Vec<Level>,
+    /// Passes so far; those that came later than a quarter of the period; periods without one.
+    pub(crate) passes: u64,
+    pub(crate) late_passes: u64,
+    pub(crate) missed_passes: u64,
+    /// Frames in which the limiter turned the sound down.
+    pub(crate) limited_frames: u64,
+    /// What its passes cost.
+    pub(crate) pass_time: PassTime,
+    /// What plays into it.
+    pub(crate) streams: Vec<StreamStatus>,
+}
+
+/// A stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct StreamStatus {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its format.
+    pub(crate) format: String,
+    /// `running`, `paused` or `draining`.
+    pub(crate) state: String,
+    /// Its volume, 1 for full, and whether it is muted.
+    pub(crate) volume: f32,
+    pub(crate) muted: bool,
+    /// Frames consumed so far, at its rate, and those that wait in its queue.
+    pub(crate) frames: u64,
+    pub(crate) queued_frames: u32,
+    /// Times that it had too little.
+    pub(crate) underruns: u64,
+    /// How long a frame written now takes until it is heard, in milliseconds.
+    pub(crate) latency_ms: f64,
+    /// The levels of the last tenth of a second, a channel each.
+    pub(crate) levels: Vec<Level>,
+}
+
+/// A level, 1 for full scale.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Level {
+    pub(crate) peak: f32,
+    pub(crate) rms: f32,
+}
+
+/// How long something took, in microseconds.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PassTime {
+    /// The longest.
+    pub(crate) longest_us: f64,
+    /// An upper bound of all but one in a hundred.
+    pub(crate) p99_us: f64,
+    /// How often it took less than so long, and no less than the entry before says; what never happened is left out.
+    pub(crate) histogram: Vec<Bucket>,
+}
+
+/// An entry of a histogram.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Bucket {
+    pub(crate) below_us: f64,
+    pub(crate) count: u64,
 }
 
 /// Why a daemon could not be asked.
@@ -137,8 +226,17 @@ mod tests {
             latency_ms: 20.0,
             client_latency_ms: 45.0,
             state: "playing".into(),
-            late_passes: 0,
+            padding_frames: 0,
+            waiting_frames: 0,
+            frames: 0,
+            silent_frames: 0,
             underruns: 0,
+            overruns: 0,
+            cut_frames: 0,
+            measured_rate: None,
+            pass_time: PassTime::default(),
+            slow_passes: 0,
+            device: None,
         };
         let endpoints = vec![endpoint("127.0.0.1:40000"), endpoint("a.wav")];
         let status = Status { version: "1".into(), pid: 1, listen: "x".into(), endpoints };

@@ -68,6 +68,22 @@ fn endpoints_of_a_running_daemon_are_listed() {
     let json: serde_json::Value = serde_json::from_str(&list(&["--json"])).unwrap();
     assert_eq!(json[0]["session"], "tester");
     assert_eq!(json[0]["flow"], "render");
+    let name = json[0]["name"].as_str().unwrap();
+    assert_eq!(name, format!("{} (scripted)", client.address()));
+    assert!(json[0]["frames"].as_u64().unwrap() > 0 && json[0]["padding_frames"].is_u64());
+    let device = &json[0]["device"];
+    assert_eq!(device["streams"][0]["name"], "welcome.flac");
+    assert!(device["streams"][0]["frames"].as_u64().unwrap() > 0);
+    assert_eq!(device["levels"].as_array().unwrap().len(), 2);
+    let passes = device["passes"].as_u64().unwrap();
+    let histogram = device["pass_time"]["histogram"].as_array().unwrap();
+    let counted: u64 = histogram.iter().map(|bucket| bucket["count"].as_u64().unwrap()).sum();
+    assert!(passes > 0 && counted > 0 && counted.abs_diff(passes) <= 1, "{counted} of {passes} passes");
+    // The daemon's configuration file leads there as well.
+    let config = daemon.path("where.toml");
+    std::fs::write(&config, format!("state_dir = {state:?}\n")).unwrap();
+    let found = output(&["endpoints", "--config", config.to_str().unwrap()]);
+    assert!(found.status.success() && String::from_utf8(found.stdout).unwrap().contains(name));
 }
 
 #[test]

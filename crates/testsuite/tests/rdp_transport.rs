@@ -12,7 +12,7 @@ use std::time::{Duration, Instant as Wall};
 use soundpost_core::Instant;
 use soundpost_host::event::EventFd;
 use soundpost_host::rdp::{
-    Account, Accounts, BindError, Listener, Login, PanelState, Password, Security, Server, ServerCertificate,
+    Account, Accounts, BindError, Listener, Login, PanelState, Password, Peer, Security, Server, ServerCertificate,
     ServerConfig, SessionApp, SessionRefused, Sessions, ThrottleConfig,
 };
 use soundpost_rdp::mux::{AudioTransport, AudioUnavailable};
@@ -25,6 +25,7 @@ const TRAINING: [u8; 8] = [6, 0, 4, 0, 0x34, 0x12, 0, 0];
 #[derive(Debug, Default)]
 struct Events {
     logins: Vec<Login>,
+    peers: Vec<Peer>,
     transports: Vec<AudioTransport>,
     unavailable: u32,
     received: Vec<Vec<u8>>,
@@ -94,12 +95,13 @@ struct Apps {
 }
 
 impl Sessions for Apps {
-    fn open(&self, login: &Login, _connection: u64) -> Result<Box<dyn SessionApp>, SessionRefused> {
+    fn open(&self, login: &Login, peer: &Peer) -> Result<Box<dyn SessionApp>, SessionRefused> {
         if login.session == "closed" {
             return Err(SessionRefused("the session is closed".into()));
         }
         let mut events = self.events.lock().unwrap();
         events.logins.push(login.clone());
+        events.peers.push(peer.clone());
         events.fetched.push(0);
         Ok(Box::new(App {
             index: events.fetched.len() - 1,
@@ -221,6 +223,16 @@ fn the_right_password_leads_to_the_users_session_and_a_wrong_one_nowhere() {
         drop(events);
         drop((ann, bob));
     }
+}
+
+#[test]
+fn a_client_is_known_by_its_address_and_its_name() {
+    let fixture = Fixture::new(|_| {});
+    let client = fixture.connect();
+    fixture.wait_until(|events| events.peers.len() == 1);
+    let peer = fixture.events.lock().unwrap().peers[0].clone();
+    assert_eq!((peer.address, peer.client_name.as_str()), (client.address(), "scripted"));
+    assert_eq!(peer.to_string(), format!("{} (scripted)", client.address()));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use soundpost_core::{Hns, Instant};
 use soundpost_endpoint::Event as _;
 use soundpost_engine::EngineError;
 use soundpost_host::event::EventFd;
-use soundpost_host::rdp::{Login, Meter, PanelState, SessionApp, SessionRefused, Sessions, SoundState};
+use soundpost_host::rdp::{Login, Meter, PanelState, Peer, SessionApp, SessionRefused, Sessions, SoundState};
 use soundpost_link::rdp::{PumpState, RdpAudio, RdpAudioConfig, RdpAudioEvent, RdpAudioStats, RdpeaConfig};
 use soundpost_rdp::mux::{AudioTransport, AudioUnavailable};
 use tokio::sync::mpsc::UnboundedSender;
@@ -22,7 +22,7 @@ pub(crate) struct Listeners {
 }
 
 impl Sessions for Listeners {
-    fn open(&self, login: &Login, connection: u64) -> Result<Box<dyn SessionApp>, SessionRefused> {
+    fn open(&self, login: &Login, peer: &Peer) -> Result<Box<dyn SessionApp>, SessionRefused> {
         let found = self.hub.sessions().iter().enumerate().find(|(_, session)| session.name == login.session);
         let (index, session) = found.ok_or_else(|| SessionRefused(format!("no session named {}", login.session)))?;
         let wake = EventFd::new().map_err(|error| SessionRefused(format!("no more events: {error}")))?;
@@ -36,7 +36,7 @@ impl Sessions for Listeners {
             index,
             session: session.clone(),
             user: login.user.clone(),
-            name: format!("RDP client {connection}"),
+            name: peer.to_string(),
             listener: Arc::new(Listener::new(wake.clone())),
             wake,
             config,
@@ -44,6 +44,7 @@ impl Sessions for Listeners {
             attached: None,
             attach_at: None,
             closed: false,
+            fault_told: false,
             trouble: None,
         }))
     }
@@ -67,6 +68,8 @@ struct Client {
     attach_at: Option<Instant>,
     /// Whether the client was told that the sound has ended.
     closed: bool,
+    /// Whether the log has been told that the client sends what makes no sense.
+    fault_told: bool,
     /// Why there is no sound, in words for the client's panel.
     trouble: Option<String>,
 }
@@ -104,6 +107,10 @@ impl Client {
         let Some(audio) = &mut self.audio else { return };
         if self.listener.is_asked_to_finish() {
             audio.finish(now);
+        }
+        if audio.faults().total() > 0 && !std::mem::replace(&mut self.fault_told, true) {
+            // Once: how often in all is told when the listener goes.
+            tracing::info!(faults = ?audio.faults(), "the client sent audio messages that make no sense: ignored");
         }
         let drained = audio.drained(now);
         self.listener.note(audio.stats(), drained);
@@ -196,9 +203,7 @@ impl SessionApp for Client {
 
     fn panel(&mut self, _now: Instant) -> PanelState {
         let stats = self.audio.as_ref().map(RdpAudio::stats);
-        let snapshot = self.hub.snapshot();
-        let devices = snapshot.sessions.iter().filter(|session| session.id == self.session.id).flat_map(|s| &s.devices);
-        let device = devices.into_iter().find(|device| device.id == self.session.device);
+        let device = self.hub.device(&self.session);
         let meters = device.map(|device| {
             let levels = &device.stats.levels;
             let channels = device.format.layout.channels().as_usize();
@@ -225,13 +230,15 @@ impl SessionApp for Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        if let Some(stats) = self.audio.as_ref().map(RdpAudio::stats) {
+        if let Some(audio) = &self.audio {
+            let (stats, faults) = (audio.stats(), audio.faults());
             tracing::info!(
                 waves = stats.waves,
                 confirms = stats.confirms,
                 cuts = stats.cuts,
                 stale_dropped_frames = stats.stale_dropped_frames,
                 underruns = stats.underruns,
+                faults = faults.total(),
                 "listener gone"
             );
         }
@@ -284,7 +291,8 @@ mod tests {
             rate: soundpost_core::SampleRate::HZ_48000,
         };
         let login = Login { user: "anna".into(), session: "anna".into() };
-        let mut client = listeners.open(&login, 1).unwrap();
+        let peer = Peer { connection: 1, address: "192.0.2.1:40000".parse().unwrap(), client_name: "pc".into() };
+        let mut client = listeners.open(&login, &peer).unwrap();
         let mut now = Instant::ORIGIN + Duration::from_secs(1);
         client.audio_opened(AudioTransport::Static, now);
         client.audio_received(FORMATS.to_vec(), now);
@@ -298,6 +306,6 @@ mod tests {
         assert!(again <= now + Duration::from_millis(100));
         client.handle_timeout(again);
         assert_eq!(inbox.try_recv(), Ok(HubEvent::Listening(0)));
-        assert_eq!(hub.snapshot().sessions[0].endpoints.len(), 1);
+        assert_eq!(hub.snapshot().sessions[0].endpoints[0].name, "192.0.2.1:40000 (pc)");
     }
 }

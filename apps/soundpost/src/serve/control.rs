@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use soundpost_core::Hns;
-use soundpost_engine::EndpointState;
+use soundpost_core::{Format, Hns};
+use soundpost_engine::{DeviceSnapshot, EndpointState, Histogram, StreamSnapshot, StreamState};
 use soundpost_link::rdp::PumpState;
 use thiserror::Error;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::hub::Hub;
-use crate::status::{EndpointStatus, REQUEST, SOCKET, Status};
+use crate::status::{Bucket, DeviceStatus, EndpointStatus, Level, PassTime, REQUEST, SOCKET, Status, StreamStatus};
 
 /// Why there is no control socket.
 #[derive(Debug, Error)]
@@ -143,6 +143,7 @@ fn status(hub: &Hub, listen: String) -> Status {
             let latency =
                 place.and_then(|(_, connection)| connection.endpoint.as_ref()).map(|attached| attached.latency);
             let client = listener.and_then(|stats| stats.client_latency).unwrap_or_default();
+            let stats = place.map(|(_, connection)| connection.stats).unwrap_or_default();
             endpoints.push(EndpointStatus {
                 session: session.name.clone(),
                 name: endpoint.name,
@@ -151,12 +152,73 @@ fn status(hub: &Hub, listen: String) -> Status {
                 latency_ms: latency.map(Hns::to_duration).unwrap_or_default().as_secs_f64() * 1e3,
                 client_latency_ms: client.as_secs_f64() * 1e3,
                 state,
-                late_passes: place.map_or(0, |(device, _)| device.stats.late),
-                underruns: place.map_or(0, |(_, connection)| connection.stats.underruns),
+                padding_frames: stats.padding.get(),
+                waiting_frames: stats.waiting.get(),
+                frames: stats.frames,
+                silent_frames: stats.silent,
+                underruns: stats.underruns,
+                overruns: stats.overruns,
+                cut_frames: stats.cut,
+                measured_rate: stats.rate,
+                pass_time: pass_time(&stats.cost),
+                slow_passes: stats.slow,
+                device: place.map(|(device, _)| device_status(device)),
             });
         }
     }
     Status { version: env!("CARGO_PKG_VERSION").into(), pid: std::process::id(), listen, endpoints }
+}
+
+fn device_status(device: &DeviceSnapshot) -> DeviceStatus {
+    let DeviceSnapshot { stats, format, .. } = device;
+    DeviceStatus {
+        name: device.name.clone(),
+        format: format.to_string(),
+        period_ms: device.period.to_duration().as_secs_f64() * 1e3,
+        active: device.active,
+        levels: levels(&stats.levels.peak, &stats.levels.rms, *format),
+        passes: stats.passes,
+        late_passes: stats.late,
+        missed_passes: stats.missed,
+        limited_frames: stats.limited,
+        pass_time: pass_time(&stats.cost),
+        streams: device.streams.iter().map(stream_status).collect(),
+    }
+}
+
+fn stream_status(stream: &StreamSnapshot) -> StreamStatus {
+    let state = match stream.state {
+        StreamState::Running => "running",
+        StreamState::Paused => "paused",
+        StreamState::Draining => "draining",
+    };
+    StreamStatus {
+        name: stream.name.clone(),
+        format: stream.format.to_string(),
+        state: state.into(),
+        volume: stream.volume.get(),
+        muted: stream.muted,
+        frames: stream.stats.frames,
+        queued_frames: stream.stats.queued.get(),
+        underruns: stream.stats.underruns,
+        latency_ms: stream.stats.latency.to_duration().as_secs_f64() * 1e3,
+        levels: levels(&stream.stats.levels.peak, &stream.stats.levels.rms, stream.format),
+    }
+}
+
+fn levels(peak: &[f32], rms: &[f32], format: Format) -> Vec<Level> {
+    let channels = format.layout.channels().as_usize();
+    peak.iter().zip(rms).take(channels).map(|(&peak, &rms)| Level { peak, rms }).collect()
+}
+
+fn pass_time(cost: &Histogram) -> PassTime {
+    let micros = |duration: Duration| duration.as_secs_f64() * 1e6;
+    let happened = cost.buckets().filter(|(_, count)| *count > 0);
+    PassTime {
+        longest_us: micros(cost.longest()),
+        p99_us: micros(cost.quantile(0.99)),
+        histogram: happened.map(|(below, count)| Bucket { below_us: micros(below), count }).collect(),
+    }
 }
 
 fn pump_state(state: PumpState) -> &'static str {

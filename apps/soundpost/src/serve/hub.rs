@@ -8,8 +8,8 @@ use std::time::Duration;
 use soundpost_core::{Clock, Hns, SampleRate};
 use soundpost_endpoint::{DataFlow, Endpoint, Event};
 use soundpost_engine::{
-    AttachConfig, ConnectionId, DeviceConfig, DeviceId, EndpointId, Engine, EngineConfig, EngineError, EngineEvent,
-    EngineSnapshot, NextWake, SessionId, StreamConfig, StreamId, StreamWriter, Worker,
+    AttachConfig, ConnectionId, DeviceConfig, DeviceId, DeviceSnapshot, EndpointId, Engine, EngineConfig, EngineError,
+    EngineEvent, EngineSnapshot, NextWake, SessionId, StreamConfig, StreamId, StreamWriter, Worker,
 };
 use soundpost_host::clock::MonotonicClock;
 use soundpost_host::event::EventFd;
@@ -138,6 +138,11 @@ impl Hub {
     /// Everything at one moment.
     pub(crate) fn snapshot(&self) -> EngineSnapshot {
         self.engine().snapshot()
+    }
+
+    /// A session's device at one moment, where it is (still) there.
+    pub(crate) fn device(&self, session: &HubSession) -> Option<DeviceSnapshot> {
+        self.engine().snapshot_of(session.id, session.device).ok()
     }
 
     /// Opens a stream into a session's device.

@@ -1,5 +1,7 @@
 //! What a session does, seen from its connections: the border between RDP's transport and what is behind it.
 
+use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use soundpost_core::Instant;
@@ -11,12 +13,31 @@ use crate::event::EventFd;
 
 /// Where logins lead. Any thread.
 pub trait Sessions: Send + Sync {
-    /// A client has logged in: the application for this one connection. `connection` is the number under which the log
-    /// knows it.
+    /// A client has logged in: the application for this one connection.
     ///
     /// # Errors
     /// [`SessionRefused`]: the client is told that the server ends the connection.
-    fn open(&self, login: &Login, connection: u64) -> Result<Box<dyn SessionApp>, SessionRefused>;
+    fn open(&self, login: &Login, peer: &Peer) -> Result<Box<dyn SessionApp>, SessionRefused>;
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The number under which the log knows the connection.
+    pub connection: u64,
+    /// Where it comes from.
+    pub address: SocketAddr,
+    /// The name that the client gives itself, up to 15 printable characters; empty where it gives none.
+    pub client_name: String,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.client_name.as_str() {
+            "" => write!(f, "{}", self.address),
+            name => write!(f, "{} ({name})", self.address),
+        }
+    }
 }
 
 /// A session cannot take a connection.
@@ -56,6 +77,7 @@ pub trait SessionApp: Send {
     /// Time has come to `now`, or [`wakeup`](Self::wakeup) was signalled. Called whether or not anything can be sent.
     fn handle_timeout(&mut self, now: Instant);
 
-    /// What the client's desktop shows. Asked for a few times a second.
+    /// What the client's desktop shows. Asked for a few times a second while [`wakeup`](Self::wakeup) is signalled or the
+    /// answer changes, and every two seconds otherwise.
     fn panel(&mut self, now: Instant) -> PanelState;
 }

@@ -3,7 +3,6 @@
 use std::io;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use tracing::Instrument as _;
 
 use super::accounts::Accounts;
 use super::admission::{Admission, AdmissionConfig, Place};
-use super::app::Sessions;
+use super::app::{Peer, Sessions};
 use super::certificate::ServerCertificate;
 use super::login::{self, Connected, LoginContext, LoginError, Security};
 use super::session::{self, SessionContext};
@@ -134,7 +133,6 @@ impl Listener {
 pub struct Server {
     stop: watch::Sender<bool>,
     accepting: tokio::task::JoinHandle<()>,
-    clients: Arc<AtomicU64>,
 }
 
 impl Server {
@@ -145,7 +143,6 @@ impl Server {
     pub fn start(listener: Listener, config: ServerConfig, sessions: Arc<dyn Sessions>) -> io::Result<Self> {
         let socket = TcpListener::from_std(listener.socket)?;
         let (stop, stopped) = watch::channel(false);
-        let clients = Arc::new(AtomicU64::new(0));
         let shared = Arc::new(Shared {
             admission: Admission::new(config.admission),
             login_time: config.login_time,
@@ -159,17 +156,10 @@ impl Server {
             },
             session: SessionContext { policy: config.audio_channel, clock: config.clock, goodbye: config.goodbye },
             sessions,
-            clients: Arc::clone(&clients),
         });
         tracing::info!(address = %listener.address, "RDP server listens");
         let accepting = tokio::spawn(accept(socket, shared, stopped));
-        Ok(Self { stop, accepting, clients })
-    }
-
-    /// How many clients are logged in. Any thread.
-    #[must_use]
-    pub fn clients(&self) -> u64 {
-        self.clients.load(Ordering::Relaxed)
+        Ok(Self { stop, accepting })
     }
 
     /// Takes no more connections, tells the clients, and ends when the last one is closed:
@@ -188,7 +178,6 @@ struct Shared {
     login: LoginContext,
     session: SessionContext,
     sessions: Arc<dyn Sessions>,
-    clients: Arc<AtomicU64>,
 }
 
 async fn accept(socket: TcpListener, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
@@ -255,51 +244,37 @@ async fn connect(
     };
     drop(place);
     match outcome {
-        Ok(Ok(connected)) => serve(connected, id, &shared, stop).await,
+        Ok(Ok(connected)) => {
+            let peer = Peer { connection: id, address: peer, client_name: connected.client_name.clone() };
+            serve(connected, &peer, &shared, stop).await;
+        }
         Ok(Err(LoginError::Denied { user })) => tracing::warn!(user, "login denied"),
         Ok(Err(error)) => tracing::debug!(%error, "closed before login"),
         Err(_) => tracing::debug!("closed before login: it took too long"),
     }
 }
 
-async fn serve(connected: Connected, id: u64, shared: &Shared, stop: watch::Receiver<bool>) {
+async fn serve(connected: Connected, peer: &Peer, shared: &Shared, stop: watch::Receiver<bool>) {
     let login = connected.login.clone();
     tracing::info!(
         user = login.user,
         session = login.session,
+        client = peer.client_name,
         nla = connected.nla,
         desktop = ?connected.desktop,
         rdpsnd = connected.rdpsnd.is_some(),
         drdynvc = connected.drdynvc.is_some(),
         "logged in"
     );
-    match shared.sessions.open(&login, id) {
+    match shared.sessions.open(&login, peer) {
         Ok(app) => {
-            let counted = Counted::new(&shared.clients);
             let end = session::serve(connected, app, &shared.session, stop).await;
-            drop(counted);
             tracing::info!(user = login.user, session = login.session, %end, "session over");
         }
         Err(refused) => {
             tracing::warn!(user = login.user, session = login.session, %refused, "session refused");
             session::turn_away(connected, &shared.session).await;
         }
-    }
-}
-
-/// One more client, for as long as it lives.
-struct Counted<'a>(&'a AtomicU64);
-
-impl<'a> Counted<'a> {
-    fn new(count: &'a AtomicU64) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

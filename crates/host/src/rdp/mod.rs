@@ -24,7 +24,7 @@ mod throttle;
 
 pub use self::accounts::{Account, AccountError, Accounts, Login, Password};
 pub use self::admission::AdmissionConfig;
-pub use self::app::{SessionApp, SessionRefused, Sessions};
+pub use self::app::{Peer, SessionApp, SessionRefused, Sessions};
 pub use self::certificate::{CertificateError, ServerCertificate};
 pub use self::listener::{BindError, Listener, Server, ServerConfig};
 pub use self::login::Security;

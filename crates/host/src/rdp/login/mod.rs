@@ -120,6 +120,8 @@ pub(super) struct Connected {
     /// Whole PDUs that came while the connection sequence was still under way.
     pub(super) early: Vec<Vec<u8>>,
     pub(super) login: Login,
+    /// The name that the client gives itself, made safe to show.
+    pub(super) client_name: String,
     pub(super) nla: bool,
     /// The server's own MCS user, from which indications come.
     pub(super) user_channel: u16,
@@ -170,6 +172,7 @@ pub(super) async fn log_in(
         stream,
         buffered,
         login,
+        client_name: seen.client_name,
         nla: seen.nla,
         user_channel: result.user_channel_id,
         io_channel: result.io_channel_id,
@@ -214,6 +217,7 @@ const MAX_CONNECTION_REQUEST: usize = 4096;
 struct Seen {
     nla: bool,
     login: Option<Login>,
+    client_name: String,
     rdpsnd_shows_protocol: bool,
     drdynvc_shows_protocol: bool,
 }
@@ -242,7 +246,7 @@ async fn secured(
             Some(hint) => {
                 let pdu = framed.read(hint).await?;
                 match state_downcast::<AcceptorState>(acceptor.state()) {
-                    Some(AcceptorState::BasicSettingsWaitInitial { .. }) => seen.channel_options(&pdu),
+                    Some(AcceptorState::BasicSettingsWaitInitial { .. }) => seen.client_data(&pdu),
                     Some(AcceptorState::SecureSettingsExchange { .. }) if seen.login.is_none() => {
                         let credentials = client_info(&pdu)?;
                         match check(&credentials, address, context).await {
@@ -283,11 +287,13 @@ fn client_info(pdu: &[u8]) -> Result<Credentials, LoginError> {
 }
 
 impl Seen {
-    /// Notes which channels want CHANNEL_FLAG_SHOW_PROTOCOL. A PDU that cannot be decoded is the acceptor's to refuse.
-    fn channel_options(&mut self, pdu: &[u8]) {
+    /// Notes the client's name, and which channels want CHANNEL_FLAG_SHOW_PROTOCOL. A PDU that cannot be decoded is the acceptor's to refuse.
+    fn client_data(&mut self, pdu: &[u8]) {
         let Ok(X224(data)) = decode::<X224<X224Data<'_>>>(pdu) else { return };
         let Ok(initial) = decode::<ConnectInitial>(&data.data) else { return };
-        let Some(network) = initial.conference_create_request.into_gcc_blocks().network else { return };
+        let blocks = initial.conference_create_request.into_gcc_blocks();
+        self.client_name = printable(&blocks.core.client_name);
+        let Some(network) = blocks.network else { return };
         for channel in network.channels {
             let shows = channel.options.contains(ChannelOptions::SHOW_PROTOCOL);
             if channel.name == RDPSND {
@@ -297,6 +303,11 @@ impl Seen {
             }
         }
     }
+}
+
+/// A name from outside, fit for a log and a terminal: at most 15 letters, digits and the like (MS-RDPBCGR 2.2.1.3.2).
+fn printable(name: &str) -> String {
+    name.chars().filter(|c| c.is_alphanumeric() || "-_. ".contains(*c)).take(15).collect::<String>().trim().to_owned()
 }
 
 const RDPSND: ChannelName = ChannelName::from_static(b"rdpsnd\0\0");
@@ -319,3 +330,15 @@ impl SvcProcessor for Marker {
 impl SvcServerProcessor for Marker {}
 
 ironrdp_core::impl_as_any!(Marker);
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn a_clients_name_is_made_safe_to_show() {
+        assert_eq!(printable("LAPTOP-7"), "LAPTOP-7");
+        assert_eq!(printable("\u{1b}[31mred\n\0"), "31mred");
+        assert_eq!(printable(&"x".repeat(1000)), "x".repeat(15));
+    }
+}
