@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use soundpost_core::{Format, FrameCount, Hns};
 
+use crate::exclusive::{ExclusivePlan, ExclusiveRequest};
 use crate::{EndpointError, StreamFlags};
 
 /// Something an endpoint can signal: "a packet's worth of time has passed on my device" (E5, D4).
@@ -68,6 +69,30 @@ pub trait DeviceEndpoint {
     /// Whether the endpoint can set the engine's period by its events (D4, GetEventDrivenCapable). Asked before
     /// `set_buffer`.
     fn event_driven_capable(&self) -> bool;
+
+    /// Gives the endpoint to one client process alone (D5, WriteExclusiveModeParametersToSharedMemory): works out the
+    /// parameters, and initialises the endpoint as SetBuffer would. Its host puts them, and the buffer, into memory that
+    /// it shares with that process. From here on SetBuffer is refused (D1), until [`DeviceEndpoint::release_buffer`].
+    ///
+    /// # Errors
+    /// [`EndpointError::InUse`] once SetBuffer has initialised the endpoint, or when it is in exclusive use already;
+    /// [`EndpointError::PeriodOutOfRange`]; [`EndpointError::BufferOutOfRange`];
+    /// [`EndpointError::ExclusiveNotAllowed`] by an endpoint that does not offer it, as those do that do not implement
+    /// this.
+    fn exclusive_mode(&mut self, request: &ExclusiveRequest) -> Result<ExclusivePlan, EndpointError> {
+        let _ = request;
+        Err(EndpointError::ExclusiveNotAllowed)
+    }
+
+    /// Lets go of what `set_buffer` or `exclusive_mode` has made: the endpoint is as new, and both are open to it. Stops
+    /// it first if it runs. (In the reference an endpoint object is released instead, and another one activated.)
+    ///
+    /// # Errors
+    /// [`EndpointError::ExclusiveNotAllowed`] by an endpoint that does not offer exclusive mode, and never has to be as
+    /// new.
+    fn release_buffer(&mut self) -> Result<(), EndpointError> {
+        Err(EndpointError::ExclusiveNotAllowed)
+    }
 }
 
 /// Start, stop and reset (IAudioEndpointControl). Never called on the real-time thread.

@@ -43,6 +43,19 @@ pub enum EndpointError {
         /// The device's longest.
         longest: Hns,
     },
+    /// A shared buffer that cannot be had in exclusive mode (AUDCLNT_E_BUFFER_SIZE_ERROR).
+    #[error("a buffer of {asked} cannot be had: use {shortest} (two periods) to {longest}")]
+    BufferOutOfRange {
+        /// The length that was asked for.
+        asked: Hns,
+        /// The shortest at this period.
+        shortest: Hns,
+        /// The longest.
+        longest: Hns,
+    },
+    /// The endpoint does not offer exclusive mode (AUDCLNT_E_EXCLUSIVE_MODE_NOT_ALLOWED).
+    #[error("the endpoint does not offer exclusive mode: use it through its device")]
+    ExclusiveNotAllowed,
     /// The device itself failed or is gone (AUDCLNT_E_DEVICE_INVALIDATED).
     #[error("the device failed: {reason}")]
     Device {

@@ -23,6 +23,7 @@
 
 mod control;
 mod error;
+pub mod exclusive;
 mod flags;
 mod lifecycle;
 mod plan;

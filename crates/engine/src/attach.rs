@@ -79,7 +79,7 @@ impl Engine {
         let registered = self.endpoint(session, endpoint)?;
         match registered.place {
             HalfPlace::Here(_) => {}
-            HalfPlace::On(_) => return Err(EngineError::EndpointTaken(endpoint)),
+            HalfPlace::On(_) | HalfPlace::Lent => return Err(EngineError::EndpointTaken(endpoint)),
             HalfPlace::Faulty(fault) => return Err(EngineError::EndpointFaulty { endpoint, fault }),
         }
         if registered.flow != device_config.flow {

@@ -84,6 +84,8 @@ pub(crate) enum HalfPlace {
     On(ConnectionId),
     /// Nowhere: the endpoint broke the contract, or its control half panicked.
     Faulty(Fault),
+    /// With a client that uses the endpoint exclusively (D5), and its control half too.
+    Lent,
 }
 
 /// Counts the places in a list on the real-time side, which the control side has to lengthen.

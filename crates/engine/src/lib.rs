@@ -74,6 +74,7 @@ mod error;
 mod events;
 mod guarded;
 mod ids;
+mod lend;
 mod maintain;
 mod reader;
 mod snapshot;

@@ -136,6 +136,8 @@ pub enum EndpointState {
     Attached(ConnectionId),
     /// Detached for a breach of the contract.
     Faulty(Fault),
+    /// In exclusive use by a client (D5).
+    Lent,
 }
 
 impl Engine {
@@ -216,6 +218,7 @@ impl Engine {
                     HalfPlace::Here(_) => EndpointState::Registered,
                     HalfPlace::On(connection) => EndpointState::Attached(connection),
                     HalfPlace::Faulty(fault) => EndpointState::Faulty(fault),
+                    HalfPlace::Lent => EndpointState::Lent,
                 },
             })
             .collect()

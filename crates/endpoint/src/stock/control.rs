@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use soundpost_core::{Format, FrameCount, Hns};
 
 use super::{ClockControl, Device, StockConfig};
+use crate::exclusive::{ExclusivePlan, ExclusiveRequest};
 use crate::{AudioEndpoint, BufferPlan, DeviceEndpoint, EndpointControl, EndpointError, Event, Lifecycle, StreamFlags};
 
 /// Where the control half leaves the event and the device finds it. Neither is the real-time half.
 pub(super) type EventSlot = Arc<Mutex<Option<Arc<dyn Event>>>>;
 
 /// The control half of an endpoint whose device is a [`ClockControl`]: everything that the contract asks of it
-/// (E1 to E5, D1 to D4, C1 to C3). An endpoint that has to do more wraps it.
+/// (E1 to E5, D1 to D5, C1 to C3). An endpoint that has to do more wraps it.
 pub struct ClockedControl {
     format: Format,
     minimum_latency: Hns,
@@ -21,6 +22,8 @@ pub struct ClockedControl {
     plan: Option<BufferPlan>,
     flags: StreamFlags,
     event: EventSlot,
+    /// In exclusive use (D5).
+    exclusive: bool,
 }
 
 impl ClockedControl {
@@ -46,6 +49,7 @@ impl ClockedControl {
             plan: None,
             flags: StreamFlags::NONE,
             event: EventSlot::default(),
+            exclusive: false,
         }
     }
 
@@ -112,6 +116,9 @@ impl AudioEndpoint for ClockedControl {
 
 impl DeviceEndpoint for ClockedControl {
     fn set_buffer(&mut self, max_period: Hns, coefficient: u32) -> Result<(), EndpointError> {
+        if self.exclusive {
+            return Err(EndpointError::InUse);
+        }
         let mut lifecycle = self.lifecycle;
         lifecycle.set_buffer()?;
         let plan = BufferPlan::new(self.format, max_period, coefficient, self.minimum_latency)?;
@@ -124,6 +131,28 @@ impl DeviceEndpoint for ClockedControl {
 
     fn event_driven_capable(&self) -> bool {
         self.event_driven
+    }
+
+    fn exclusive_mode(&mut self, request: &ExclusiveRequest) -> Result<ExclusivePlan, EndpointError> {
+        if self.lifecycle != Lifecycle::Fresh {
+            return Err(EndpointError::InUse);
+        }
+        let plan = ExclusivePlan::new(self.format, request, self.minimum_latency)?;
+        self.lifecycle.set_buffer()?;
+        self.clock.set_buffer(&plan.sizes);
+        (self.plan, self.exclusive) = (Some(plan.sizes), true);
+        Ok(plan)
+    }
+
+    fn release_buffer(&mut self) -> Result<(), EndpointError> {
+        if self.lifecycle == Lifecycle::Running {
+            self.stop()?;
+        }
+        self.clock.reset();
+        *self.event.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        (self.lifecycle, self.plan, self.exclusive) = (Lifecycle::Fresh, None, false);
+        self.flags = StreamFlags::NONE;
+        Ok(())
     }
 }
 
