@@ -75,7 +75,9 @@ fn d1_set_buffer_is_refused_during_exclusive_use_and_open_after_it() {
 fn d5_a_refused_request_leaves_the_endpoint_as_it_was() {
     for mut control in controls() {
         let refused = control.exclusive_mode(&ExclusiveRequest { period: Hns::from_millis(101), ..request() });
-        assert!(matches!(refused, Err(EndpointError::PeriodOutOfRange { asked, .. }) if asked == Hns::from_millis(101)));
+        assert!(
+            matches!(refused, Err(EndpointError::PeriodOutOfRange { asked, .. }) if asked == Hns::from_millis(101))
+        );
         assert_eq!(control.latency(), Err(EndpointError::NotInitialized));
         control.exclusive_mode(&request()).unwrap();
     }

@@ -30,8 +30,10 @@ impl Engine {
             elsewhere => {
                 let fault = if let HalfPlace::Faulty(fault) = &elsewhere { Some(*fault) } else { None };
                 registered.place = elsewhere;
-                Err(fault
-                    .map_or(EngineError::EndpointTaken(endpoint), |fault| EngineError::EndpointFaulty { endpoint, fault }))
+                Err(fault.map_or(EngineError::EndpointTaken(endpoint), |fault| EngineError::EndpointFaulty {
+                    endpoint,
+                    fault,
+                }))
             }
         }
     }

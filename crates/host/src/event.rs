@@ -22,6 +22,11 @@ impl EventFd {
         Ok(Self(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
     }
 
+    /// An event that another process has made and handed over; it may be signalled from there.
+    pub(crate) fn from_fd(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+
     /// Waits until the event is signalled, or until `timeout` is over where one is given; then the event is no longer
     /// signalled. Answers whether it was. One waiting thread at a time.
     pub fn wait(&self, timeout: Option<Duration>) -> bool {

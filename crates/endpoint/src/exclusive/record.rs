@@ -164,7 +164,8 @@ impl ExclusiveRecord {
         let known = known.ok_or_else(|| wrong("sample format", sample))?;
         let hertz = SampleRate::new(narrow("rate", rate)?).map_err(|_| wrong("rate", rate))?;
         let count = u16::try_from(channels).map_err(|_| wrong("number of channels", channels))?;
-        let layout = ChannelLayout::new(count, narrow("channel mask", mask)?).map_err(|_| wrong("channel mask", mask))?;
+        let layout =
+            ChannelLayout::new(count, narrow("channel mask", mask)?).map_err(|_| wrong("channel mask", mask))?;
         let format = Format { sample: known, rate: hertz, layout };
         let record = Self {
             flow,

@@ -81,6 +81,9 @@ pub enum ClientBreach {
         /// The ring's length.
         ring: u32,
     },
+    /// The event that it was handed, which it has made to block whoever signals it.
+    #[error("made its event block")]
+    Event,
 }
 
 /// What a look at valid words gives.
@@ -219,10 +222,7 @@ mod tests {
         assert_eq!(watch.look(words(1, 0)).unwrap().frames.get(), 100);
         watch.moved(FrameCount::new(60));
         assert_eq!(watch.look(words(1, 60)).unwrap().frames.get(), 100);
-        assert_eq!(
-            watch.look(words(1, 61)),
-            Err(ClientBreach::OutsideRing { claimed: 61, server: 60, ring: 100 })
-        );
+        assert_eq!(watch.look(words(1, 61)), Err(ClientBreach::OutsideRing { claimed: 61, server: 60, ring: 100 }));
         watch.moved(FrameCount::new(100));
         assert_eq!(watch.look(words(1, 60)).unwrap().frames.get(), 0, "full");
     }
