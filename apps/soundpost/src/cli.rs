@@ -25,6 +25,10 @@ pub(crate) enum Command {
     Serve(Box<ServeArgs>),
     /// List the endpoints of a running `soundpost serve`: format, latency, state
     Endpoints(EndpointsArgs),
+    /// Play a file into an endpoint of a running `soundpost serve` (with --exclusive: for this file alone)
+    Play(PlayArgs),
+    /// Record from an endpoint of a running `soundpost serve` into a WAV file (with --exclusive)
+    Record(RecordArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell to complete in
@@ -48,6 +52,53 @@ pub(crate) struct EndpointsArgs {
     /// scale)
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Which endpoint to use exclusively, and how. For `play` and `record`.
+#[derive(Debug, Args)]
+pub(crate) struct ExclusiveArgs {
+    /// Take the endpoint for this process alone: no mixing, the endpoint's own format, and its device is without it
+    /// meanwhile
+    #[arg(long)]
+    pub(crate) exclusive: bool,
+    /// Name of the endpoint, as `soundpost endpoints` shows it [default: the only one in this direction]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) endpoint: Option<String>,
+    /// The session that it belongs to [default: any]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) session: Option<String>,
+    /// The device's period in milliseconds, 2.5 to 100
+    #[arg(long, value_name = "MS", default_value_t = 10.0)]
+    pub(crate) period: f64,
+    /// The shared buffer in milliseconds, two periods to 2000
+    #[arg(long, value_name = "MS", default_value_t = 160.0)]
+    pub(crate) buffer: f64,
+    /// The state directory of the running daemon
+    #[arg(long, value_name = "DIR", env = "SOUNDPOST_STATE_DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) state_dir: Option<PathBuf>,
+}
+
+/// Flags of `soundpost play`.
+#[derive(Debug, Args)]
+pub(crate) struct PlayArgs {
+    /// The file: WAV, FLAC, Ogg Vorbis, MP3, AAC in MP4
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) exclusive: ExclusiveArgs,
+}
+
+/// Flags of `soundpost record`.
+#[derive(Debug, Args)]
+pub(crate) struct RecordArgs {
+    /// The WAV file; one that exists is replaced
+    #[arg(value_name = "FILE.wav", value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+    /// End after so many seconds of sound [default: when Ctrl-C is pressed]
+    #[arg(long, value_name = "S")]
+    pub(crate) seconds: Option<f64>,
+    #[command(flatten)]
+    pub(crate) exclusive: ExclusiveArgs,
 }
 
 /// Flags of `soundpost serve`. Each is also a key of the configuration file (named in its help) and an environment
@@ -106,6 +157,10 @@ pub(crate) struct ServeArgs {
     /// Sample format of that file [key: render.format] [default: s16]
     #[arg(long, value_name = "FORMAT", env = "SOUNDPOST_RENDER_FORMAT")]
     pub(crate) render_format: Option<RenderFormatArg>,
+
+    /// Give the first session a microphone that needs no hardware, to try recording with [key: capture.source]
+    #[arg(long, value_name = "KIND", env = "SOUNDPOST_CAPTURE")]
+    pub(crate) capture: Option<CaptureArg>,
 
     /// Rate at which a session mixes, in hertz, 8000 to 192000 [key: audio.rate] [default: 48000]
     #[arg(long, value_name = "HZ", env = "SOUNDPOST_RATE")]
@@ -198,6 +253,18 @@ pub(crate) enum RenderFormatArg {
     S24,
     /// 32-bit float
     F32,
+}
+
+/// A microphone without hardware.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum CaptureArg {
+    /// Nothing to hear
+    Silence,
+    /// A sine of 440 Hz, 20 dB below full scale
+    Tone,
+    /// The number of every frame, 16 bits a channel: losses can be counted
+    TestSignal,
 }
 
 /// How log lines look.

@@ -8,7 +8,7 @@ use soundpost_core::{Hns, SampleRate};
 use soundpost_link::rdp::LONGEST_LEAD;
 use thiserror::Error;
 
-use crate::cli::{ChannelArg, Listen, LogFormatArg, RenderFormatArg, SecurityArg, ServeArgs};
+use crate::cli::{CaptureArg, ChannelArg, Listen, LogFormatArg, RenderFormatArg, SecurityArg, ServeArgs};
 
 /// Everything that `serve` needs to know, complete and checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +22,7 @@ pub(crate) struct Settings {
     pub(crate) play: Option<PathBuf>,
     pub(crate) once: bool,
     pub(crate) render: Option<(PathBuf, RenderFormatArg)>,
+    pub(crate) capture: Option<CaptureArg>,
     pub(crate) rate: SampleRate,
     pub(crate) period: Hns,
     pub(crate) lead: u32,
@@ -64,6 +65,7 @@ struct File {
     rdp: FileRdp,
     play: FilePlay,
     render: FileRender,
+    capture: FileCapture,
     audio: FileAudio,
     log: FileLog,
 }
@@ -96,6 +98,12 @@ struct FilePlay {
 struct FileRender {
     file: Option<PathBuf>,
     format: Option<RenderFormatArg>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct FileCapture {
+    source: Option<CaptureArg>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -133,6 +141,8 @@ const KEYS: &[&str] = &[
     "render",
     "render.file",
     "render.format",
+    "capture",
+    "capture.source",
     "audio",
     "audio.rate",
     "audio.period",
@@ -197,6 +207,7 @@ impl Settings {
             play,
             once,
             render: render.map(|path| (path, render_format)),
+            capture: args.capture.or(file.capture.source),
             rate: rate(args.rate.or(file.audio.rate).unwrap_or(48_000))?,
             period,
             lead: lead(args.lead.or(file.audio.lead).unwrap_or(2), period)?,
@@ -391,7 +402,7 @@ mod tests {
     fn every_key_of_the_list_is_read() {
         let all = "user='a'\npassword_file='p'\nstate_dir='s'\n[[users]]\nname='b'\npassword_file='q'\n\
             [rdp]\nlisten='127.0.0.1:1'\nsecurity=['tls']\nchannel='static'\ncertificate='c'\nkey='k'\n\
-            [play]\nfile='f'\nonce=true\n[render]\nfile='r'\nformat='f32'\n[audio]\nrate=44100\nperiod=2.5\nlead=3\n\
+            [play]\nfile='f'\nonce=true\n[render]\nfile='r'\nformat='f32'\n[capture]\nsource='test-signal'\n[audio]\nrate=44100\nperiod=2.5\nlead=3\n\
             [log]\nlevel='debug'\nformat='json'\n";
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("all.toml");
@@ -409,6 +420,7 @@ mod tests {
             play: Some("f".into()),
             once: true,
             render: Some(("r".into(), RenderFormatArg::F32)),
+            capture: Some(CaptureArg::TestSignal),
             rate: SampleRate::HZ_44100,
             period: Hns::new(25_000),
             lead: 3,

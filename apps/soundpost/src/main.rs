@@ -5,8 +5,12 @@
 
 mod cli;
 mod config;
+mod convert;
+mod exclusive;
 mod logging;
 mod password;
+mod play;
+mod record;
 mod serve;
 mod status;
 
@@ -20,6 +24,8 @@ use crate::serve::Ended;
 
 /// The exit status for what the user can put right: a wrong flag, a port in use, a bad file.
 const USAGE: u8 = 2;
+/// The exit status after Ctrl-C, as shells have it.
+const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
@@ -28,6 +34,10 @@ fn main() -> ExitCode {
             Ended::Damaged | Ended::Badly => ExitCode::FAILURE,
         }),
         Command::Endpoints(args) => endpoints(args).map(|()| ExitCode::SUCCESS),
+        Command::Play(args) => {
+            play::run(&args).map(|complete| if complete { ExitCode::SUCCESS } else { ExitCode::from(INTERRUPTED) })
+        }
+        Command::Record(args) => record::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Completions { shell } => print(&completions(shell)).map(|()| ExitCode::SUCCESS),
         Command::Man => man().and_then(|page| print(&page)).map(|()| ExitCode::SUCCESS),
     };

@@ -46,6 +46,10 @@ pub(crate) struct EndpointStatus {
     pub(crate) client_latency_ms: f64,
     /// What it is doing.
     pub(crate) state: String,
+    /// The process that has it for itself, where one does.
+    pub(crate) exclusive_process: Option<u32>,
+    /// How often such a process died, stood still or wrote nonsense, and lost it.
+    pub(crate) exclusive_broken: u64,
     /// Frames that it holds and has not played yet (its padding), at the last pass.
     pub(crate) padding_frames: u32,
     /// Frames between the device and it, at the last pass.
@@ -226,6 +230,8 @@ mod tests {
             latency_ms: 20.0,
             client_latency_ms: 45.0,
             state: "playing".into(),
+            exclusive_process: None,
+            exclusive_broken: 0,
             padding_frames: 0,
             waiting_frames: 0,
             frames: 0,

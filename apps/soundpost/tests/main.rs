@@ -10,6 +10,7 @@ mod command;
 mod counter;
 mod daemon;
 mod ending;
+mod exclusive;
 mod hostile;
 mod listeners;
 mod real_client;

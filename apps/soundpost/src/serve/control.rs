@@ -1,4 +1,4 @@
-//! The control socket: answers `soundpost endpoints`.
+//! The control socket: answers `soundpost endpoints`, and takes requests for exclusive use.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use soundpost_core::{Format, Hns};
 use soundpost_engine::{DeviceSnapshot, EndpointState, Histogram, StreamSnapshot, StreamState};
+use soundpost_host::exclusive;
 use soundpost_link::rdp::PumpState;
 use thiserror::Error;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::hub::Hub;
@@ -43,6 +44,8 @@ pub(crate) struct Control {
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How many may ask at once.
 const MAX_ASKING: usize = 16;
+/// The longest request.
+const MAX_REQUEST: u64 = 4096;
 
 impl ControlSocket {
     /// Opens the socket in the state directory, which is the user's alone.
@@ -96,10 +99,9 @@ async fn accept(listener: UnixListener, hub: Arc<Hub>, listen: String) {
             Ok((stream, _)) => {
                 let (hub, listen) = (hub.clone(), listen.clone());
                 tokio::spawn(async move {
-                    if !matches!(timeout(PATIENCE, answer(stream, &hub, listen)).await, Ok(Ok(()))) {
+                    if !matches!(timeout(PATIENCE, answer(stream, &hub, listen, place)).await, Ok(Ok(()))) {
                         tracing::debug!("a question on the control socket was not asked to the end");
                     }
-                    drop(place);
                 });
             }
             Err(error) => {
@@ -110,10 +112,17 @@ async fn accept(listener: UnixListener, hub: Arc<Hub>, listen: String) {
     }
 }
 
-async fn answer(mut stream: UnixStream, hub: &Hub, listen: String) -> io::Result<()> {
+async fn answer(mut stream: UnixStream, hub: &Arc<Hub>, listen: String, place: OwnedSemaphorePermit) -> io::Result<()> {
     let (read, mut write) = stream.split();
     let mut request = String::new();
-    BufReader::new(read.take(256)).read_line(&mut request).await?;
+    BufReader::new(read.take(MAX_REQUEST)).read_line(&mut request).await?;
+    if request.starts_with(exclusive::REQUEST) {
+        // It stays open for as long as the client has the endpoint: on a thread of its own, which waits.
+        let (stream, hub) = (stream.into_std()?, hub.clone());
+        let thread = std::thread::Builder::new().name("soundpost-excl".into());
+        thread.spawn(move || super::exclusive::serve(&hub, stream, &request, place))?;
+        return Ok(());
+    }
     let mut line = if request.trim_end() == REQUEST {
         serde_json::to_string(&status(hub, listen)).map_err(io::Error::other)?
     } else {
@@ -134,7 +143,12 @@ fn status(hub: &Hub, listen: String) -> Status {
                 Some((device, connection))
             });
             let listener = hub.listener_stats(endpoint.id);
+            let exclusive = hub.uses().of(endpoint.id);
             let state = match (&endpoint.state, place, listener) {
+                (EndpointState::Lent, _, _) => match exclusive.process {
+                    Some(process) => format!("exclusive (process {process})"),
+                    None => "exclusive".into(),
+                },
                 (EndpointState::Faulty(fault), _, _) => format!("detached ({}: {fault})", fault.requirement()),
                 (_, None, _) => "detached".into(),
                 (_, Some(_), Some(stats)) => pump_state(stats.state).into(),
@@ -152,6 +166,8 @@ fn status(hub: &Hub, listen: String) -> Status {
                 latency_ms: latency.map(Hns::to_duration).unwrap_or_default().as_secs_f64() * 1e3,
                 client_latency_ms: client.as_secs_f64() * 1e3,
                 state,
+                exclusive_process: exclusive.process,
+                exclusive_broken: exclusive.broken,
                 padding_frames: stats.padding.get(),
                 waiting_frames: stats.waiting.get(),
                 frames: stats.frames,

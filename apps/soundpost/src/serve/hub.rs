@@ -17,6 +17,8 @@ use soundpost_host::thread::{RtThreads, Work};
 use soundpost_link::rdp::RdpAudioStats;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::exclusive::Uses;
+
 /// A session of the daemon: one user's, with one device to play into.
 #[derive(Debug, Clone)]
 pub(crate) struct HubSession {
@@ -35,7 +37,10 @@ pub(crate) struct Hub {
     listeners: Mutex<HashMap<EndpointId, Arc<Listener>>>,
     /// Endpoints that are to be taken off, and could not be yet. Each is registered with the engine, which bounds them.
     leaving: Mutex<Vec<Leaving>>,
+    /// Endpoints in exclusive use.
+    uses: Uses,
     lead: u32,
+    period: Hns,
     stopping: AtomicBool,
     /// A real-time thread has ended without being asked to.
     failed: Arc<AtomicBool>,
@@ -101,7 +106,7 @@ impl Hub {
         let failed = Arc::new(AtomicBool::new(false));
         let alive = || Alive { failed: failed.clone(), notify: notify.clone() };
         let threads = RtThreads::start(workers.into_iter().map(|worker| (work(worker, alive()), wake.clone())))?;
-        let hub = Arc::new(Self::new(engine, clock, notify, sessions, lead, failed));
+        let hub = Arc::new(Self::new(engine, clock, notify, sessions, (lead, period), failed));
         let upkeep = {
             let hub = hub.clone();
             let thread = std::thread::Builder::new().name("soundpost-upkeep".into());
@@ -115,11 +120,24 @@ impl Hub {
         clock: Arc<dyn Clock>,
         notify: Arc<EventFd>,
         sessions: Vec<HubSession>,
-        lead: u32,
+        (lead, period): (u32, Hns),
         failed: Arc<AtomicBool>,
     ) -> Self {
         let (listeners, leaving, stopping) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
-        Self { engine: Mutex::new(engine), clock, notify, sessions, listeners, leaving, lead, stopping, failed }
+        let uses = Uses::default();
+        Self {
+            engine: Mutex::new(engine),
+            clock,
+            notify,
+            sessions,
+            listeners,
+            leaving,
+            uses,
+            lead,
+            period,
+            stopping,
+            failed,
+        }
     }
 
     pub(crate) fn clock(&self) -> Arc<dyn Clock> {
@@ -162,10 +180,38 @@ impl Hub {
         name: &str,
         endpoint: Endpoint,
     ) -> Result<Attached, EngineError> {
+        self.attach_to(session, session.device, name, endpoint)
+    }
+
+    /// Gives a session a microphone: a capture device that this endpoint feeds.
+    pub(crate) fn attach_source(
+        self: &Arc<Self>,
+        session: &HubSession,
+        name: &str,
+        endpoint: Endpoint,
+    ) -> Result<Attached, EngineError> {
+        let format = endpoint.control.frame_format();
+        let config = DeviceConfig {
+            rate: format.rate,
+            layout: format.layout,
+            period: self.period,
+            ..DeviceConfig::new(format!("{}'s microphone", session.name), DataFlow::Capture)
+        };
+        let device = self.engine().open_device(session.id, config)?;
+        self.attach_to(session, device, name, endpoint)
+    }
+
+    fn attach_to(
+        self: &Arc<Self>,
+        session: &HubSession,
+        device: DeviceId,
+        name: &str,
+        endpoint: Endpoint,
+    ) -> Result<Attached, EngineError> {
         let mut engine = self.engine();
         let endpoint = engine.register(session.id, name, endpoint)?;
         let attach = AttachConfig { coefficient: self.lead, event_driven: false };
-        let connected = engine.connect(session.id, session.device).and_then(|connection| {
+        let connected = engine.connect(session.id, device).and_then(|connection| {
             if let Err(error) = engine.attach(session.id, connection, endpoint, attach) {
                 // Empty as it is, nothing but its id is lost if this fails too.
                 let _ = engine.disconnect(session.id, connection);
@@ -206,7 +252,18 @@ impl Hub {
         all
     }
 
-    fn engine(&self) -> MutexGuard<'_, Engine> {
+    /// Which endpoints are in exclusive use.
+    pub(crate) fn uses(&self) -> &Uses {
+        &self.uses
+    }
+
+    /// Periods of sound that an endpoint keeps ahead.
+    pub(crate) fn lead(&self) -> u32 {
+        self.lead
+    }
+
+    /// The engine's control side. Held for the length of a call.
+    pub(crate) fn engine(&self) -> MutexGuard<'_, Engine> {
         lock(&self.engine)
     }
 
@@ -293,7 +350,7 @@ impl Drop for Alive {
 }
 
 /// A panic while the lock was held leaves the engine as consistent as the failed call did; sound goes on.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -334,6 +391,7 @@ impl Attached {
 impl Drop for Attached {
     fn drop(&mut self) {
         lock(&self.hub.listeners).remove(&self.place.endpoint);
+        self.hub.uses.forget(self.place.endpoint);
         let gone = take_off(&mut self.hub.engine(), &self.place);
         if !gone {
             tracing::debug!(endpoint = %self.place.endpoint, "the engine is busy: the endpoint goes a little later");

@@ -3,6 +3,7 @@
 mod banner;
 mod client;
 mod control;
+mod exclusive;
 mod hub;
 
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
@@ -10,8 +11,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use soundpost_core::{ChannelLayout, Format, SampleFormat};
+use soundpost_core::{ChannelLayout, Format, Gain, SampleFormat};
 use soundpost_endpoint::Endpoint;
+use soundpost_endpoint::stock::{self, StockConfig, TestSignal, Tone};
 use soundpost_engine::StreamId;
 use soundpost_host::clock::MonotonicClock;
 use soundpost_host::decode::AudioFile;
@@ -28,7 +30,7 @@ use self::banner::Credentials;
 use self::client::Listeners;
 use self::control::{Control, ControlSocket};
 use self::hub::{Attached, Hub, HubEvent, Running};
-use crate::cli::{ChannelArg, Listen, RenderFormatArg, SecurityArg, ServeArgs};
+use crate::cli::{CaptureArg, ChannelArg, Listen, RenderFormatArg, SecurityArg, ServeArgs};
 use crate::config::Settings;
 use crate::password;
 
@@ -97,6 +99,7 @@ async fn serve(settings: &Settings) -> Result<Ended, Failure> {
     let (events, inbox) = unbounded_channel();
     let (hub, running) = Hub::start(&names, settings.rate, settings.period, settings.lead, events.clone())?;
     let tape = recording.map(|(endpoint, recording)| Tape::start(&hub, endpoint, recording)).transpose()?;
+    let microphone = settings.capture.map(|kind| microphone(&hub, kind)).transpose()?;
     let players = players(&hub, files, settings.once)?;
     let address = listener.as_ref().map(Listener::address);
     let told = address.map_or_else(|| "nowhere (RDP is off)".to_owned(), |address| address.to_string());
@@ -113,7 +116,7 @@ async fn serve(settings: &Settings) -> Result<Ended, Failure> {
         }
     };
     banner::print(settings, address, &credentials);
-    let daemon = Daemon { hub, running, tape, players, control, server };
+    let daemon = Daemon { hub, running, tape, microphone, players, control, server };
     Ok(daemon.wait(inbox, signals, settings.once).await)
 }
 
@@ -122,6 +125,7 @@ struct Daemon {
     hub: Arc<Hub>,
     running: Running,
     tape: Option<Tape>,
+    microphone: Option<Attached>,
     players: Vec<SessionPlayer>,
     control: Control,
     server: Option<Server>,
@@ -227,10 +231,12 @@ impl Daemon {
     /// Tells the clients, closes the files, ends the threads. Answers whether the recording, if any, is whole.
     async fn stop(self) -> bool {
         drop(self.control);
+        self.hub.uses().end_all();
         if let Some(server) = self.server {
             server.stop().await;
         }
         drop(self.players);
+        drop(self.microphone);
         let recording = self.tape.map(|tape| {
             drop(tape.attached);
             tape.recording
@@ -277,6 +283,19 @@ fn start_recording(
     };
     let format = Format { sample, rate: settings.rate, layout: ChannelLayout::STEREO };
     Ok(record(path, format, Arc::new(MonotonicClock))?)
+}
+
+/// The first session's microphone that is worked out.
+fn microphone(hub: &Arc<Hub>, kind: CaptureArg) -> Result<Attached, Failure> {
+    let session = hub.sessions().first().ok_or("there is no session for a microphone")?.clone();
+    let format = Format { sample: SampleFormat::S16, ..Format::DEFAULT };
+    let config = StockConfig::new(format);
+    let (name, stock) = match kind {
+        CaptureArg::Silence => ("silence", stock::null_capture(&config, hub.clock())),
+        CaptureArg::Tone => ("tone", stock::tone(&config, hub.clock(), Tone::new(440_000, Gain::new(0.1)))),
+        CaptureArg::TestSignal => ("test signal", stock::test_signal(&config, hub.clock(), TestSignal::Counter)),
+    };
+    Ok(hub.attach_source(&session, name, stock.endpoint)?)
 }
 
 /// The file, opened once for each session: every session plays it from its own first listener on.
