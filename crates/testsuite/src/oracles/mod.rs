@@ -11,12 +11,14 @@
 
 use std::io::{Cursor, Read, Result, Seek, SeekFrom};
 
+mod exclusive;
 mod mp4_edit;
 mod mux;
 mod rdpea;
 mod rf64;
 mod wave_format;
 
+pub use self::exclusive::exclusive;
 pub use self::mp4_edit::mp4_edit;
 pub use self::mux::mux;
 pub use self::rdpea::rdpea;
@@ -28,7 +30,7 @@ pub type Oracle = (&'static str, fn(&[u8]));
 
 /// All oracles.
 pub const ALL: &[Oracle] =
-    &[("mp4_edit", mp4_edit), ("mux", mux), ("rdpea", rdpea), ("rf64", rf64), ("wave_format", wave_format)];
+    &[("exclusive", exclusive), ("mp4_edit", mp4_edit), ("mux", mux), ("rdpea", rdpea), ("rf64", rf64), ("wave_format", wave_format)];
 
 /// A file that counts how often it is read.
 struct Counted<'a> {

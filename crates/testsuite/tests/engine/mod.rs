@@ -11,6 +11,7 @@ mod capture;
 mod control;
 mod drain;
 mod faults;
+mod lend;
 mod mixing;
 mod random;
 mod registry;
