@@ -49,6 +49,17 @@ fn str(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
+/// Whether the first endpoint is soon back at its device.
+fn idle_again(daemon: &Daemon) -> bool {
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(10) {
+        if endpoints(daemon)[0]["state"] == "idle" {
+            return true;
+        }
+    }
+    false
+}
+
 /// What the daemon says of its endpoints.
 fn endpoints(daemon: &Daemon) -> serde_json::Value {
     serde_json::from_slice(&run(daemon, &["endpoints", "--json"]).stdout).unwrap()
@@ -61,9 +72,15 @@ fn d5_a_second_process_plays_a_file_into_a_file_endpoint_bit_by_bit() {
     assert!(played.status.success(), "{}", text(&played.stderr));
     assert!(text(&played.stdout).contains("bit by bit"), "{}", text(&played.stdout));
     assert!(text(&played.stdout).contains("played 144017 frames"), "{}", text(&played.stdout));
+    // The next one waits for the one before it to let go.
+    let again = run(&daemon, &["play", "--exclusive", str(&sound)]);
+    assert!(again.status.success(), "{}", text(&again.stderr));
+    // Its device has it again: attached, and nothing plays.
+    assert!(idle_again(&daemon), "{}", endpoints(&daemon));
     daemon.signal("TERM");
     assert_eq!(daemon.wait(Duration::from_secs(10)), Some(0));
-    assert!(read_wav(&out) == read_wav(&sound), "{} samples of {}", read_wav(&out).len(), read_wav(&sound).len());
+    let (heard, played) = (read_wav(&out), read_wav(&sound));
+    assert!(heard == [&played[..], &played[..]].concat(), "{} samples of 2 × {}", heard.len(), played.len());
 }
 
 #[test]

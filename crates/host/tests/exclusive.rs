@@ -92,7 +92,8 @@ fn d5_a_killed_client_whose_child_holds_the_socket_gives_the_endpoint_back() {
         // A child that has the socket as its standard input, and outlives this process.
         let own = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
         let is_socket = |fd: &i32| {
-            std::fs::read_link(format!("/proc/self/fd/{fd}")).is_ok_and(|to| to.to_string_lossy().starts_with("socket:"))
+            std::fs::read_link(format!("/proc/self/fd/{fd}"))
+                .is_ok_and(|to| to.to_string_lossy().starts_with("socket:"))
         };
         let sockets: Vec<i32> = (3..64).filter(is_socket).collect();
         let [socket] = sockets[..] else { panic!("sockets {sockets:?}") };

@@ -20,6 +20,8 @@ use super::hub::{Hub, lock};
 const DETACHING: Duration = Duration::from_secs(1);
 /// How long the ending daemon waits for its clients.
 const ENDING: Duration = Duration::from_secs(1);
+/// How long a client waits for the one before it: who plays one file after the other must not have to.
+const HANDOVER: Duration = Duration::from_millis(300);
 /// How often something that happens on another thread is looked for.
 const LOOK: Duration = Duration::from_micros(500);
 
@@ -113,7 +115,7 @@ impl Uses {
     }
 }
 
-/// The endpoint that a request means.
+/// The endpoint that a request means, and where it is attached.
 struct Found {
     session: SessionId,
     session_name: String,
@@ -129,14 +131,22 @@ pub(crate) fn serve(hub: &Arc<Hub>, socket: UnixStream, line: &str, place: Owned
         Ok(request) => request,
         Err(error) => return no(&socket, error.to_string(), None),
     };
-    let found = match find(hub, &request) {
+    let mut found = match find(hub, &request) {
         Ok(found) => found,
         Err(why) => return no(&socket, why, None),
     };
-    if let Err(other) = hub.uses().take(found.endpoint, request.process) {
+    let begin = Instant::now();
+    let mut taken = hub.uses().take(found.endpoint, request.process);
+    while taken.is_err() && begin.elapsed() < HANDOVER {
+        std::thread::sleep(LOOK);
+        taken = hub.uses().take(found.endpoint, request.process);
+    }
+    if let Err(other) = taken {
         let why = format!("{} is in exclusive use by process {other} already: wait until it lets go", found.name);
         return no(&socket, why, Some("D5"));
     }
+    // Only now: as long as somebody else had it, it was on none.
+    found.connection = connection_of(hub, &found);
     let end = use_it(hub, socket, &request, &found, place);
     let broken = end.is_some_and(|end| {
         matches!(
@@ -200,16 +210,12 @@ fn find(hub: &Hub, request: &OpenRequest) -> Result<Found, String> {
             if request.endpoint.as_ref().is_some_and(|name| *name != endpoint.name) {
                 continue;
             }
-            let connection = match endpoint.state {
-                EndpointState::Attached(connection) => Some(connection),
-                EndpointState::Faulty(fault) => {
-                    faulty = Some(format!("{} was detached for a fault: {fault}", endpoint.name));
-                    continue;
-                }
-                EndpointState::Registered | EndpointState::Lent => None,
-            };
-            let (session, session_name) = (session.id, session.name.clone());
-            found.push(Found { session, session_name, endpoint: endpoint.id, name: endpoint.name, connection });
+            if let EndpointState::Faulty(fault) = endpoint.state {
+                faulty = Some(format!("{} was detached for a fault: {fault}", endpoint.name));
+                continue;
+            }
+            let (session, session_name, name) = (session.id, session.name.clone(), endpoint.name);
+            found.push(Found { session, session_name, endpoint: endpoint.id, name, connection: None });
         }
     }
     let flow = request.flow();
@@ -221,6 +227,16 @@ fn find(hub: &Hub, request: &OpenRequest) -> Result<Found, String> {
         (None, _, _) if faulty.is_some() => Err(faulty.unwrap_or_default()),
         (None, _, Some(name)) => Err(format!("no {flow} endpoint is named {name}; {there}")),
         (None, _, None) => Err(format!("no {flow} endpoint to use; {there}")),
+    }
+}
+
+/// The connection that the endpoint is on just now.
+fn connection_of(hub: &Hub, found: &Found) -> Option<ConnectionId> {
+    let snapshot = hub.snapshot();
+    let session = snapshot.sessions.into_iter().find(|session| session.id == found.session)?;
+    match session.endpoints.into_iter().find(|endpoint| endpoint.id == found.endpoint)?.state {
+        EndpointState::Attached(connection) => Some(connection),
+        EndpointState::Registered | EndpointState::Faulty(_) | EndpointState::Lent => None,
     }
 }
 

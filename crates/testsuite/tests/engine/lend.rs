@@ -14,9 +14,17 @@ fn d5_a_lent_endpoint_is_nobodys_and_plays_again_when_it_is_back() {
     let mut player = scene.player(S16, sound.clone());
     scene.play(&mut [&mut player], ms(200));
     let session = scene.session;
-    assert_eq!(scene.runner.engine.lend(session, endpoint).err(), Some(EngineError::EndpointTaken(endpoint)), "attached");
+    assert_eq!(
+        scene.runner.engine.lend(session, endpoint).err(),
+        Some(EngineError::EndpointTaken(endpoint)),
+        "attached"
+    );
     scene.runner.engine.detach(session, connection).unwrap();
-    assert_eq!(scene.runner.engine.lend(session, endpoint).err(), Some(EngineError::EndpointTaken(endpoint)), "on its way");
+    assert_eq!(
+        scene.runner.engine.lend(session, endpoint).err(),
+        Some(EngineError::EndpointTaken(endpoint)),
+        "on its way"
+    );
     scene.play(&mut [&mut player], ms(50));
     let lent = scene.runner.engine.lend(session, endpoint).unwrap();
     let state = |scene: &Scene| {
