@@ -97,7 +97,7 @@ fn d5_a_listener_hears_exactly_what_is_played_exclusively() {
     let played = run(&daemon, &["play", "--exclusive", str(&sound)]);
     assert!(played.status.success(), "{}", text(&played.stderr));
     assert!(
-        client.wait_until(|record| judge(frames(&record.pcm), 96_000).frames >= 95_000),
+        client.wait_until(|record| judge(frames(&record.pcm), 96_000).frames >= 96_000),
         "{:?}",
         client.record().ended
     );
