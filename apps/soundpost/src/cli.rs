@@ -73,6 +73,9 @@ pub(crate) struct ExclusiveArgs {
     /// The shared buffer in milliseconds, two periods to 2000
     #[arg(long, value_name = "MS", default_value_t = 160.0)]
     pub(crate) buffer: f64,
+    /// The configuration file of the running daemon, for its state directory [default: as for `serve`]
+    #[arg(long, value_name = "FILE", env = "SOUNDPOST_CONFIG", value_hint = ValueHint::FilePath)]
+    pub(crate) config: Option<PathBuf>,
     /// The state directory of the running daemon
     #[arg(long, value_name = "DIR", env = "SOUNDPOST_STATE_DIR", value_hint = ValueHint::DirPath)]
     pub(crate) state_dir: Option<PathBuf>,

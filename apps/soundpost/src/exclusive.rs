@@ -24,7 +24,7 @@ const SHOW: Duration = Duration::from_millis(250);
 
 /// Opens the endpoint that the flags name.
 pub(crate) fn open(args: &ExclusiveArgs, flow: DataFlow) -> Result<ExclusiveClient, Failure> {
-    let state_dir = state_dir(args.state_dir.clone())?;
+    let state_dir = state_dir(args.config.clone(), args.state_dir.clone())?;
     let request = OpenRequest {
         endpoint: args.endpoint.clone(),
         session: args.session.clone(),

@@ -106,6 +106,7 @@ fn d5_a_killed_client_whose_child_holds_the_socket_gives_the_endpoint_back() {
             let _ = client.write(&[0; 4_000]);
             if client.wait(TICK).is_err() {
                 let _ = child.kill();
+                let _ = child.wait();
                 return;
             }
         }

@@ -29,8 +29,14 @@ pub use self::wave_format::wave_format;
 pub type Oracle = (&'static str, fn(&[u8]));
 
 /// All oracles.
-pub const ALL: &[Oracle] =
-    &[("exclusive", exclusive), ("mp4_edit", mp4_edit), ("mux", mux), ("rdpea", rdpea), ("rf64", rf64), ("wave_format", wave_format)];
+pub const ALL: &[Oracle] = &[
+    ("exclusive", exclusive),
+    ("mp4_edit", mp4_edit),
+    ("mux", mux),
+    ("rdpea", rdpea),
+    ("rf64", rf64),
+    ("wave_format", wave_format),
+];
 
 /// A file that counts how often it is read.
 struct Counted<'a> {
