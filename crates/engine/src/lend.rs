@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use soundpost_core::{Format, FrameCount, Hns};
 use soundpost_endpoint::{
-    AudioEndpoint, DeviceEndpoint, Endpoint, EndpointControl, EndpointError, Event, Fault, StreamFlags,
+    AudioEndpoint, ControlHalf, DeviceEndpoint, Endpoint, EndpointControl, EndpointError, Event, Fault, StreamFlags,
 };
 
 use crate::engine::HalfPlace;
+use crate::guarded::Guarded;
 use crate::{EndpointId, Engine, EngineError, SessionId};
 
 impl Engine {
@@ -20,11 +21,15 @@ impl Engine {
     /// attached, on its way back, or lent already; [`EngineError::EndpointFaulty`].
     pub fn lend(&mut self, session: SessionId, endpoint: EndpointId) -> Result<Endpoint, EngineError> {
         self.session(session)?;
+        let guard = Arc::clone(&self.config.guard);
         let registered = self.endpoint(session, endpoint)?;
         match std::mem::replace(&mut registered.place, HalfPlace::Lent) {
             HalfPlace::Here(realtime) => {
-                let absent = Absent { format: registered.format };
-                let control = std::mem::replace(&mut registered.control, Box::new(absent));
+                let absent: Box<dyn ControlHalf> = Box::new(Absent { format: registered.format });
+                let control = std::mem::replace(&mut registered.control, Guarded::new(absent, &guard));
+                // Both are there: only what is being dropped is not.
+                let halves = control.into_inner().zip(realtime.into_inner());
+                let (control, realtime) = halves.ok_or(EngineError::EndpointTaken(endpoint))?;
                 Ok(Endpoint { control, realtime })
             }
             elsewhere => {
@@ -52,14 +57,15 @@ impl Engine {
         fault: Option<Fault>,
     ) -> Result<(), EngineError> {
         self.session(session)?;
+        let guard = Arc::clone(&self.config.guard);
         let registered = self.endpoint(session, id)?;
         if !matches!(registered.place, HalfPlace::Lent) {
             return Err(EngineError::EndpointTaken(id));
         }
-        registered.control = endpoint.control;
+        registered.control = Guarded::new(endpoint.control, &guard);
         registered.place = match fault {
             Some(fault) => HalfPlace::Faulty(fault),
-            None => HalfPlace::Here(endpoint.realtime),
+            None => HalfPlace::Here(Guarded::new(endpoint.realtime, &guard)),
         };
         Ok(())
     }

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -147,7 +148,12 @@ pub(crate) fn serve(hub: &Arc<Hub>, socket: UnixStream, line: &str, place: Owned
     }
     // Only now: as long as somebody else had it, it was on none.
     found.connection = connection_of(hub, &found);
-    let end = use_it(hub, socket, &request, &found, place);
+    // A panic of an endpoint's control half ends this thread's work, and costs that endpoint alone (X3).
+    let using = AssertUnwindSafe(|| use_it(hub, socket, &request, &found, place));
+    let end = catch_unwind(using).unwrap_or_else(|_| {
+        tracing::error!(endpoint = found.name, "an endpoint failed in exclusive use, and is gone");
+        None
+    });
     let broken = end.is_some_and(|end| {
         matches!(
             end,

@@ -446,7 +446,10 @@ pub(crate) mod tests {
         let device = engine.open_device(id, DeviceConfig::new("speakers", DataFlow::Render)).unwrap();
         let sessions = vec![HubSession { name: "anna".into(), id, device }];
         let clock: Arc<dyn Clock> = Arc::new(MonotonicClock);
-        (Arc::new(Hub::new(engine, clock, notify, sessions, 2, Arc::default())), workers.remove(0))
+        (
+            Arc::new(Hub::new(engine, clock, notify, sessions, (2, Hns::from_millis(10)), Arc::default())),
+            workers.remove(0),
+        )
     }
 
     fn endpoint(hub: &Hub) -> Endpoint {
