@@ -102,14 +102,11 @@ fn d5_a_killed_client_whose_child_holds_the_socket_gives_the_endpoint_back() {
         client.start();
         println!("\nchild {}", child.id());
         std::io::stdout().flush().unwrap();
-        loop {
-            let _ = client.write(&[0; 4_000]);
-            if client.wait(TICK).is_err() {
-                let _ = child.kill();
-                let _ = child.wait();
-                return;
-            }
-        }
+        // Until this process is killed.
+        while client.write(&[0; 4_000]).is_ok() && client.wait(TICK).is_ok() {}
+        child.kill().unwrap();
+        child.wait().unwrap();
+        return;
     }
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("s");
