@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn x1_the_windows_fade_is_the_references_curve() {
         // 0.25^1.75, 0.5^1.75, 0.75^1.75.
-        let fade_in = [0.0, 0.088_388_35, 0.297_301_78, 0.604_447_2, 1.0];
+        let fade_in = [0.0, 0.088_388_35, 0.297_301_78, 0.604_445_6, 1.0];
         close(&gains(VolumeCurve::WindowsFade, 0.0, 1.0, 5), &fade_in);
         let fade_out: Vec<f32> = fade_in.iter().rev().copied().collect();
         close(&gains(VolumeCurve::WindowsFade, 1.0, 0.0, 5), &fade_out);

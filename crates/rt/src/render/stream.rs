@@ -33,9 +33,22 @@ pub struct RenderStream {
     /// The end was reported and nothing can follow.
     over: bool,
     moved: bool,
+    /// What the last packet was to this stream.
+    tail: Tail,
     levels: LevelWindow,
     stats: StreamStats,
     publisher: stats::StreamWriter,
+}
+
+/// Whether a stream's sound ends within a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tail {
+    /// Nothing comes from it: paused, not begun, run dry before, or over for longer.
+    Absent,
+    /// It goes on, or has run dry and is expected to go on.
+    GoesOn,
+    /// Its writer is gone, or has asked for it to be heard, and the packet's first so many frames are its last ones.
+    Ends(FrameCount),
 }
 
 /// What a stream is made of; allocated by the control side.
@@ -79,6 +92,7 @@ impl RenderStream {
             ends_at: None,
             over: false,
             moved: false,
+            tail: Tail::Absent,
             levels,
             stats: StreamStats::default(),
             publisher,
@@ -159,6 +173,11 @@ impl RenderStream {
         self.moved || (self.ringing && !self.is_closed()) || self.wants_passes()
     }
 
+    /// What the packet that was mixed last was to this stream.
+    pub(crate) fn tail(&self) -> Tail {
+        self.tail
+    }
+
     /// Adds the next frames to the mix, up to bus frame `end`. Returns whether there may be sound in them.
     pub(crate) fn mix_into(
         &mut self,
@@ -174,6 +193,7 @@ impl RenderStream {
         let ending = ended || self.drains.is_open();
         let queued = self.input.queued();
         let held = self.waiting && !ending && (queued < self.prebuffer || queued.is_zero());
+        self.tail = Tail::Absent;
         if self.is_closed() || (held && !self.ringing) {
             if self.paused {
                 // The queue ran dry before the fade was over.
@@ -185,6 +205,11 @@ impl RenderStream {
         }
         let (produced, dry) =
             self.pull(frames, if held { FrameCount::ZERO } else { queued }, ending, source, between, block);
+        self.tail = match (dry && !self.ringing, ended && self.ends_at.is_some()) {
+            (true, false) if ending => Tail::Ends(produced),
+            (true, true) => Tail::Absent,
+            _ => Tail::GoesOn,
+        };
         // What is inside of the path comes out so much later, unless it all came out just now.
         let inside = if self.ringing || !dry { u64::from(self.path.delay().get()) } else { 0 };
         self.drains.taken(self.stats.frames, end.saturating_add(inside));
