@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use soundpost_core::{Format, FrameCount, Gain, Hns};
-use soundpost_endpoint::{CapturePort, DataFlow, Fault, RenderPort, Requirement, RtHalf, StreamFlags, VolumeCurve};
+use soundpost_endpoint::{CapturePort, DataFlow, Fault, RenderPort, Requirement, RtHalf, StreamFlags};
 use soundpost_queue::frames;
 use soundpost_rt::capture::{CaptureConnection, CaptureConnectionParts};
 use soundpost_rt::path::Place;
@@ -235,7 +235,7 @@ impl Registered {
             self.demand("set_event", |control| control.set_event(event))?;
         }
         let settled = self.settled(period)?;
-        self.tune(volume, muted, VolumeCurve::None, Hns::ZERO)?;
+        self.tune(volume, muted)?;
         self.demand("start", |control| control.start())?;
         Ok((settled, drive))
     }

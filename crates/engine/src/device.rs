@@ -114,7 +114,11 @@ impl Engine {
         let applied = connections.values().find(|connection| connection.applies_volume);
         if let Some(endpoint) = applied.and_then(|connection| connection.endpoint) {
             let duration = Hns::from(self.config.ramp);
-            let answer = self.endpoint(session, endpoint)?.tune(volume, muted, VolumeCurve::WindowsFade, duration);
+            let endpoint = self.endpoint(session, endpoint)?;
+            let answer = match change {
+                VolumeChange::Gain(_) => endpoint.apply_volume(volume, muted, VolumeCurve::WindowsFade, duration),
+                VolumeChange::Muted(_) => endpoint.apply_mute(volume, muted, duration),
+            };
             self.detach_panicked();
             answer?;
         }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use soundpost_core::{Gain, Hns};
-use soundpost_endpoint::{ControlHalf, DataFlow, EndpointError, Requirement, VolumeCurve};
+use soundpost_endpoint::{ControlHalf, DataFlow, EndpointError, OffloadMeter, Requirement, VolumeCurve};
 
 use crate::engine::{HalfPlace, Registered};
 use crate::{EndpointId, Engine, EngineError, SessionId};
@@ -99,6 +99,7 @@ impl Engine {
         if let HalfPlace::Faulty(fault) = registered.place {
             return Err(EngineError::EndpointFaulty { endpoint, fault });
         }
+        registered.not_panicked()?;
         if !registered.interfaces.local_effects {
             return Err(EngineError::NotOffered { endpoint, interface: Interface::LocalEffects });
         }
@@ -133,7 +134,7 @@ impl Registered {
         let last_buffer = render && self.ask("last_buffer_control", |control| control.last_buffer_control())?;
         let volume = self.ask("offload_volume", |control| control.offload_volume().map(|it| it.volume_channels()))?;
         let mute = self.ask("offload_mute", |control| control.offload_mute().is_some())?;
-        let meter = self.ask("offload_meter", |control| control.offload_meter().map(|it| it.meter_channels()))?;
+        let meter = self.ask("offload_meter", |control| control.offload_meter().map(OffloadMeter::meter_channels))?;
         let local_effects = self.ask("local_effects", |control| control.local_effects().is_some())?;
         for (found, what) in [
             (volume, "the channels of its volume are not those of its format"),
@@ -148,30 +149,44 @@ impl Registered {
         Ok(())
     }
 
-    /// Sets the endpoint's own volume and mute, as far as it has them. One without a mute is muted by its volume.
-    pub(crate) fn tune(
+    /// Sets the endpoint's own volume and mute at once, as far as it has them: before Start.
+    pub(crate) fn tune(&mut self, volume: Gain, muted: bool) -> Result<(), EngineError> {
+        self.apply_volume(volume, muted, VolumeCurve::None, Hns::ZERO)?;
+        if self.interfaces.mute { self.apply_mute(volume, muted, Hns::ZERO) } else { Ok(()) }
+    }
+
+    /// Sets the endpoint's own volume, if it has one. Without a mute of its own it is muted by its volume.
+    pub(crate) fn apply_volume(
         &mut self,
         volume: Gain,
         muted: bool,
         curve: VolumeCurve,
         duration: Hns,
     ) -> Result<(), EngineError> {
-        if let Some(call) = self.panicked.get() {
-            return Err(EngineError::EndpointPanicked { endpoint: self.id, call });
+        self.not_panicked()?;
+        if !self.interfaces.volume {
+            return Ok(());
         }
-        let Interfaces { volume: has_volume, mute: has_mute, .. } = self.interfaces;
         let channels = self.format.layout.channels().as_usize();
-        let volumes = [if muted && !has_mute { Gain::ZERO } else { volume }; CHANNELS];
-        if has_volume {
-            self.demand("set_channel_volumes", |control| {
-                let volumes = volumes.get(..channels).unwrap_or_default();
-                control.offload_volume().map_or(Ok(()), |it| it.set_channel_volumes(volumes, curve, duration))
-            })?;
+        let volumes = [if muted && !self.interfaces.mute { Gain::ZERO } else { volume }; CHANNELS];
+        self.demand("set_channel_volumes", |control| {
+            let volumes = volumes.get(..channels).unwrap_or_default();
+            control.offload_volume().map_or(Ok(()), |it| it.set_channel_volumes(volumes, curve, duration))
+        })
+    }
+
+    /// Mutes the endpoint, by its volume where it has no mute, or lets sound through again.
+    pub(crate) fn apply_mute(&mut self, volume: Gain, muted: bool, duration: Hns) -> Result<(), EngineError> {
+        self.not_panicked()?;
+        if !self.interfaces.mute {
+            return self.apply_volume(volume, muted, VolumeCurve::WindowsFade, duration);
         }
-        if has_mute {
-            self.demand("set_muted", |control| control.offload_mute().map_or(Ok(()), |it| it.set_muted(muted)))?;
-        }
-        Ok(())
+        self.demand("set_muted", |control| control.offload_mute().map_or(Ok(()), |it| it.set_muted(muted)))
+    }
+
+    fn not_panicked(&self) -> Result<(), EngineError> {
+        let endpoint = self.id;
+        self.panicked.get().map_or(Ok(()), |call| Err(EngineError::EndpointPanicked { endpoint, call }))
     }
 
     /// What the endpoint's own meter shows; none where it has none, or it fails. One that panics is detached by the next
@@ -181,14 +196,14 @@ impl Registered {
             return None;
         }
         let channels = self.format.layout.channels().as_usize();
-        let read = |control: &Box<dyn ControlHalf>| -> Result<[f32; CHANNELS], EndpointError> {
+        let read = |control: &dyn ControlHalf| -> Result<[f32; CHANNELS], EndpointError> {
             let mut peaks = [0.0; CHANNELS];
             if let (Some(meter), Some(peaks)) = (control.offload_meter(), peaks.get_mut(..channels)) {
                 meter.metering(peaks)?;
             }
             Ok(peaks)
         };
-        let Ok(answer) = self.control.look(read) else {
+        let Ok(answer) = self.control.look(|control| read(control.as_ref())) else {
             self.panicked.set(Some("metering"));
             return None;
         };

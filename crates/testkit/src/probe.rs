@@ -10,7 +10,8 @@ use soundpost_endpoint::stock::{
 };
 use soundpost_endpoint::{
     AudioEndpoint, BufferFlag, Captured, CurrentPadding, DeviceEndpoint, Endpoint, EndpointControl, EndpointError,
-    EndpointRt, Event, InputEndpointRt, LocalEffects, OffloadMeter, OffloadMute, OffloadVolume, OutputEndpointRt, Position, StreamFlags,
+    EndpointRt, Event, InputEndpointRt, LocalEffects, OffloadMeter, OffloadMute, OffloadVolume, OutputEndpointRt,
+    Position, StreamFlags,
 };
 use soundpost_queue::frames::{FrameReader, FrameWriter, queue};
 
