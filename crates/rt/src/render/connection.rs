@@ -7,6 +7,7 @@ use soundpost_dsp::convert;
 use soundpost_endpoint::{BufferFlag, Fault, Filled, RenderPort};
 use soundpost_queue::frames::{FrameReader, FrameWriter};
 
+use super::stream::Course;
 use crate::account::{Account, Limits};
 use crate::guard::Protection;
 use crate::path::Path;
@@ -211,17 +212,11 @@ impl RenderConnection {
             || level.saturating_add(packet).saturating_add(packet) <= self.port.buffer().saturating_add(SLACK)
     }
 
-    /// Takes a mixed block on its way. Where `tail` is known, the sound of the whole device ends after so many of its
-    /// frames; an endpoint that can be told so gets these, what is still inside of the path, and nothing more (X1).
-    pub(crate) fn push(
-        &mut self,
-        mix: &[f32],
-        silent: bool,
-        tail: Option<FrameCount>,
-        between: &mut [f32],
-        block: &mut [f32],
-    ) {
-        if self.account.fault().is_some() || (silent && self.end != End::Open) {
+    /// Takes a mixed block on its way. An endpoint that knows the end of sound gets, of the block in which all sound ends,
+    /// what comes before the end and what is still inside of the path, and nothing more until a stream plays again (X1).
+    pub(crate) fn push(&mut self, mix: &[f32], silent: bool, course: Course, between: &mut [f32], block: &mut [f32]) {
+        let nothing = matches!(course, Course::Absent | Course::Ends(FrameCount::ZERO));
+        if self.account.fault().is_some() || (nothing && self.end != End::Open) {
             return;
         }
         if self.end == End::Over {
@@ -230,10 +225,10 @@ impl RenderConnection {
             self.again = true;
         }
         self.end = End::Open;
-        let tail = tail.filter(|_| self.last_buffer);
-        let mix = match tail {
-            Some(frames) => mix.get(..frames.as_usize() * self.path.from().width()).unwrap_or_default(),
-            None => mix,
+        let ends = self.last_buffer && matches!(course, Course::Ends(_));
+        let mix = match course {
+            Course::Ends(frames) if ends => mix.get(..frames.as_usize() * self.path.from().width()).unwrap_or_default(),
+            _ => mix,
         };
         let carried = if self.path.is_identity() {
             mix
@@ -251,7 +246,7 @@ impl RenderConnection {
             self.ringing = self.ringing.saturating_sub(pushed);
             self.sounding = u64::from(self.waiting.1.queued().get());
         }
-        if tail.is_some() {
+        if ends {
             self.end = End::Near;
             self.empty_path(between, block);
         }

@@ -13,7 +13,7 @@ use crate::scratch::Scratch;
 use crate::timeline::Turn;
 
 pub use connection::{RenderConnection, RenderConnectionParts};
-use stream::Tail;
+use stream::Course;
 pub use stream::{RenderStream, RenderStreamParts};
 
 /// A render device seen from the real-time thread.
@@ -152,18 +152,13 @@ impl RenderBus {
         let mix = mix.get_mut(..samples).unwrap_or_default();
         mix.fill(0.0);
         let (mut sounds, mut busy) = (false, false);
-        let (mut goes_on, mut tail) = (false, None);
+        let mut course = Course::Absent;
         for stream in streams {
             let stream = stream.as_mut();
             sounds |= stream.mix_into(mix, frames, self.bus.stats.frames, source, between, block);
             busy |= stream.is_busy();
-            match stream.tail() {
-                Tail::Absent => {}
-                Tail::GoesOn => goes_on = true,
-                Tail::Ends(frames) => tail = tail.max(Some(frames)),
-            }
+            course = course.and(stream.course());
         }
-        let tail = tail.filter(|_| !goes_on);
         let applied_there = connections.iter_mut().any(|connection| connection.as_mut().applies_volume());
         let silent = !(sounds && self.finish(mix, applied_there));
         if silent {
@@ -175,7 +170,7 @@ impl RenderBus {
         let mut send = |there: bool, mix: &[f32], silent: bool| {
             for connection in connections.iter_mut().map(AsMut::as_mut) {
                 if connection.applies_volume() == there {
-                    connection.push(mix, silent, tail, between, block);
+                    connection.push(mix, silent, course, between, block);
                 }
             }
         };

@@ -34,21 +34,32 @@ pub struct RenderStream {
     over: bool,
     moved: bool,
     /// What the last packet was to this stream.
-    tail: Tail,
+    course: Course,
     levels: LevelWindow,
     stats: StreamStats,
     publisher: stats::StreamWriter,
 }
 
-/// Whether a stream's sound ends within a packet.
+/// What a packet is to a stream, or to all streams of a bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Tail {
+pub(crate) enum Course {
     /// Nothing comes from it: paused, not begun, run dry before, or over for longer.
     Absent,
     /// It goes on, or has run dry and is expected to go on.
     GoesOn,
     /// Its writer is gone, or has asked for it to be heard, and the packet's first so many frames are its last ones.
     Ends(FrameCount),
+}
+
+impl Course {
+    /// What the packet is to both: the end of all sound is the later one, unless something goes on.
+    pub(crate) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::GoesOn, _) | (_, Self::GoesOn) => Self::GoesOn,
+            (Self::Ends(a), Self::Ends(b)) => Self::Ends(a.max(b)),
+            (Self::Absent, any) | (any, Self::Absent) => any,
+        }
+    }
 }
 
 /// What a stream is made of; allocated by the control side.
@@ -92,7 +103,7 @@ impl RenderStream {
             ends_at: None,
             over: false,
             moved: false,
-            tail: Tail::Absent,
+            course: Course::Absent,
             levels,
             stats: StreamStats::default(),
             publisher,
@@ -174,8 +185,8 @@ impl RenderStream {
     }
 
     /// What the packet that was mixed last was to this stream.
-    pub(crate) fn tail(&self) -> Tail {
-        self.tail
+    pub(crate) fn course(&self) -> Course {
+        self.course
     }
 
     /// Adds the next frames to the mix, up to bus frame `end`. Returns whether there may be sound in them.
@@ -193,7 +204,7 @@ impl RenderStream {
         let ending = ended || self.drains.is_open();
         let queued = self.input.queued();
         let held = self.waiting && !ending && (queued < self.prebuffer || queued.is_zero());
-        self.tail = Tail::Absent;
+        self.course = Course::Absent;
         if self.is_closed() || (held && !self.ringing) {
             if self.paused {
                 // The queue ran dry before the fade was over.
@@ -205,10 +216,10 @@ impl RenderStream {
         }
         let (produced, dry) =
             self.pull(frames, if held { FrameCount::ZERO } else { queued }, ending, source, between, block);
-        self.tail = match (dry && !self.ringing, ended && self.ends_at.is_some()) {
-            (true, false) if ending => Tail::Ends(produced),
-            (true, true) => Tail::Absent,
-            _ => Tail::GoesOn,
+        self.course = match (dry && !self.ringing, ended && self.ends_at.is_some()) {
+            (true, false) if ending => Course::Ends(produced),
+            (true, true) => Course::Absent,
+            _ => Course::GoesOn,
         };
         // What is inside of the path comes out so much later, unless it all came out just now.
         let inside = if self.ringing || !dry { u64::from(self.path.delay().get()) } else { 0 };

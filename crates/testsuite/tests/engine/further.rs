@@ -301,3 +301,28 @@ fn x1_what_an_endpoint_offers_is_shown_and_its_effects_are_switched() {
     let other = scene.runner.engine.open_session("bob").unwrap();
     assert_eq!(scene.runner.engine.local_effects(other, with), Err(EngineError::UnknownEndpoint(with)));
 }
+
+#[test]
+fn x1_a_recording_ends_with_the_sound_and_has_the_volume_of_its_device() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mix.wav");
+    // The file is written in the pass, which allocates.
+    let device = soundpost_engine::DeviceConfig::new("speakers", soundpost_endpoint::DataFlow::Render);
+    let mut scene = Scene::with(crate::guard::may_panic, device);
+    let endpoint = soundpost_host::record::offline(&path, S16, scene.runner.endpoint_clock()).unwrap();
+    let engine = &mut scene.runner.engine;
+    engine.set_device_volume(scene.session, scene.device, Gain::new(0.5)).unwrap();
+    let endpoint = engine.register(scene.session, "file", endpoint).unwrap();
+    let connection = engine.connect(scene.session, scene.device).unwrap();
+    engine.attach(scene.session, connection, endpoint, AttachConfig::default()).unwrap();
+    assert!(attached(&scene, 0).applies_volume);
+    let sound = 1_000_i16.to_le_bytes().repeat(2 * 24_123);
+    let mut player = scene.player(S16, sound);
+    scene.play(&mut [&mut player], ms(100));
+    assert!(matches!(attached(&scene, 0).metering, Metering::Endpoint([left, ..]) if left == 500.0 / 32_768.0));
+    scene.play(&mut [&mut player], ms(2_900));
+    let file = std::fs::read(&path).unwrap();
+    // 0x50 bytes of header, then the cushion.
+    let played = file[0x50..].strip_prefix(&[0; 4 * 480][..]).unwrap();
+    assert!(played == 500_i16.to_le_bytes().repeat(2 * 24_123), "{} bytes", played.len());
+}
