@@ -87,7 +87,8 @@ pub fn record(path: &Path, format: Format, clock: Arc<dyn Clock>) -> Result<(End
 
 /// Begins a recording at the pace of its data: whatever the engine has is taken at once, nothing is ever queued, and
 /// the pass itself writes to the file. For bit-exact runs on a virtual clock; **not for real-time threads**, since the
-/// pass waits for the disk. The file is complete when the engine has given the endpoint back.
+/// pass waits for the disk. The file is complete when the engine has given the endpoint back. To be attached with a
+/// coefficient of 1: an endpoint with a longer buffer that never holds anything looks to the engine as if it ran dry.
 ///
 /// # Errors
 /// [`RecordError`].

@@ -254,7 +254,9 @@ fn x1_x3_a_further_interface_that_panics_while_sound_plays_costs_its_endpoint_al
             }
         };
         assert_eq!(answer, Err(EngineError::EndpointPanicked { endpoint, call }));
-        scene.runner.run_for(ms(20));
+        // Once to find out, once for the real-time half to come back.
+        scene.runner.run_for(ms(10));
+        scene.runner.run_for(ms(10));
         let fault = Fault::Panicked { call };
         assert_eq!(state(&scene, endpoint), EndpointState::Faulty(fault));
         assert_eq!(metering(&scene), None, "{call}: still attached");
