@@ -259,7 +259,7 @@ impl Registered {
         Ok(Settled { format, packet, buffer, latency, applies_volume: false })
     }
 
-    /// Stops and resets the endpoint, so that it can be attached anew. What it answers no longer matters; a panic makes
+    /// Stops and resets the endpoint and its own volume, so that it can be attached anew. What it answers no longer matters; a panic makes
     /// it faulty.
     pub(crate) fn bring_down(&mut self) -> Result<(), Fault> {
         self.latency = None;
@@ -267,7 +267,9 @@ impl Registered {
             return Err(Fault::Panicked { call });
         }
         let stopped = self.ask("stop", |control| control.stop());
-        match stopped.and_then(|_| self.ask("reset", |control| control.reset())) {
+        let reset = stopped.and_then(|_| self.ask("reset", |control| control.reset()));
+        // Whoever uses it next, without the engine (D5), finds it as it came.
+        match reset.and_then(|_| self.tune(Gain::UNITY, false)) {
             Err(EngineError::EndpointPanicked { call, .. }) => Err(Fault::Panicked { call }),
             _ => Ok(()),
         }

@@ -68,7 +68,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError::UnknownSession`], [`EngineError::UnknownEndpoint`]; [`EngineError::EndpointFaulty`];
-    /// [`EngineError::NotOffered`]; [`EngineError::Endpoint`] where it refuses; [`EngineError::EndpointPanicked`], and it
+    /// [`EngineError::EndpointTaken`] while it is lent; [`EngineError::NotOffered`]; [`EngineError::Endpoint`] where it refuses; [`EngineError::EndpointPanicked`], and it
     /// is detached.
     pub fn set_local_effects(&mut self, session: SessionId, endpoint: EndpointId, on: bool) -> Result<(), EngineError> {
         self.effects(session, endpoint)?;
@@ -96,8 +96,10 @@ impl Engine {
     fn effects(&mut self, session: SessionId, endpoint: EndpointId) -> Result<(), EngineError> {
         self.session(session)?;
         let registered = self.endpoint(session, endpoint)?;
-        if let HalfPlace::Faulty(fault) = registered.place {
-            return Err(EngineError::EndpointFaulty { endpoint, fault });
+        match registered.place {
+            HalfPlace::Faulty(fault) => return Err(EngineError::EndpointFaulty { endpoint, fault }),
+            HalfPlace::Lent => return Err(EngineError::EndpointTaken(endpoint)),
+            HalfPlace::Here(_) | HalfPlace::On(_) => {}
         }
         registered.not_panicked()?;
         if !registered.interfaces.local_effects {

@@ -315,6 +315,11 @@ fn x1_what_an_endpoint_offers_is_shown_and_its_effects_are_switched() {
     scene.runner.run_for(ms(20));
     scene.runner.engine.set_local_effects(session, with, false).unwrap();
     assert_eq!(scene.runner.engine.local_effects(session, with), Ok(false));
+    let lent = scene.runner.engine.lend(session, with).unwrap();
+    let taken = Err(EngineError::EndpointTaken(with));
+    assert_eq!(scene.runner.engine.set_local_effects(session, with, true), taken);
+    scene.runner.engine.give_back(session, with, lent, None).unwrap();
+    assert_eq!(scene.runner.engine.local_effects(session, with), Ok(false));
     let refused = EngineError::NotOffered { endpoint: without, interface: Interface::LocalEffects };
     assert_eq!(scene.runner.engine.local_effects(session, without), Err(refused));
     assert_eq!(scene.runner.engine.set_local_effects(session, without, true), Err(refused));

@@ -310,6 +310,8 @@ fn x1_an_endpoint_without_a_mute_is_muted_by_its_volume() {
     scene.runner.engine.set_device_muted(session, device, true).unwrap();
     scene.runner.engine.set_device_volume(session, device, Gain::new(0.25)).unwrap();
     scene.runner.engine.set_device_muted(session, device, false).unwrap();
+    scene.runner.engine.detach(session, connection).unwrap();
+    scene.runner.run_for(ms(20));
     // At once before Start, along the curve from then on, within the engine's ramp.
     let (none, fade, ramp) = (VolumeCurve::None, VolumeCurve::WindowsFade, Hns::from_millis(10));
     let due = [
@@ -318,6 +320,8 @@ fn x1_an_endpoint_without_a_mute_is_muted_by_its_volume() {
         (Gain::ZERO, fade, ramp),
         (Gain::ZERO, fade, ramp),
         (Gain::new(0.25), fade, ramp),
+        // Handed back as it came.
+        (Gain::UNITY, none, Hns::ZERO),
     ];
     assert_eq!(*volumes.lock().unwrap(), due);
 }
