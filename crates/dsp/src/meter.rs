@@ -55,6 +55,13 @@ impl BlockLevel {
         self.sum.get(channel).map_or(0.0, |sum| f32_of_f64((f64::from(*sum) / f64::from(self.frames)).sqrt()))
     }
 
+    /// The level that the block would have after a gain.
+    #[must_use]
+    pub fn scaled(&self, gain: f32) -> Self {
+        let square = gain * gain;
+        Self { largest: self.largest.map(|x| x * square), sum: self.sum.map(|x| x * square), frames: self.frames }
+    }
+
     /// Whether every sample lies within ±1 and is a number.
     #[must_use]
     pub fn is_within_full_scale(&self) -> bool {
@@ -186,6 +193,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_scaled_level_is_that_of_the_scaled_block() {
+        let level = measure(&[0.5, -1.0, 0.25, 0.0], ChannelCount::STEREO);
+        assert_eq!(level.scaled(0.5), measure(&[0.25, -0.5, 0.125, 0.0], ChannelCount::STEREO));
+    }
 
     #[test]
     fn each_channel_has_its_own_level() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use soundpost_core::{Format, FrameCount, Hns};
 
 use crate::exclusive::{ExclusivePlan, ExclusiveRequest};
-use crate::{EndpointError, StreamFlags};
+use crate::{EndpointError, LocalEffects, OffloadMeter, OffloadMute, OffloadVolume, StreamFlags};
 
 /// Something an endpoint can signal: "a packet's worth of time has passed on my device" (E5, D4).
 ///
@@ -47,6 +47,33 @@ pub trait AudioEndpoint {
     /// [`EndpointError::NotInitialized`] before `set_buffer`; [`EndpointError::EventNotExpected`] without
     /// [`StreamFlags::EVENT_CALLBACK`].
     fn set_event(&mut self, event: Arc<dyn Event>) -> Result<(), EndpointError>;
+
+    /// Whether the real-time half knows the end of sound from silence (X1, IsLastBufferControlSupported): it is told by
+    /// [`crate::OutputEndpointRt::release_last`] then, and nothing follows until sound begins anew. This and the four
+    /// that follow are asked once, at registration, and stay the same during the endpoint's life.
+    fn last_buffer_control(&self) -> bool {
+        false
+    }
+
+    /// The endpoint's own volume, where it has one (X1, QueryInterface for IAudioEndpointOffloadStreamVolume).
+    fn offload_volume(&mut self) -> Option<&mut dyn OffloadVolume> {
+        None
+    }
+
+    /// The endpoint's own mute, where it has one (X1, QueryInterface for IAudioEndpointOffloadStreamMute).
+    fn offload_mute(&mut self) -> Option<&mut dyn OffloadMute> {
+        None
+    }
+
+    /// The endpoint's own meter, where it has one (X1, QueryInterface for IAudioEndpointOffloadStreamMeter).
+    fn offload_meter(&self) -> Option<&dyn OffloadMeter> {
+        None
+    }
+
+    /// The endpoint's own effects, where it has some (X1, QueryInterface for IAudioLfxControl).
+    fn local_effects(&mut self) -> Option<&mut dyn LocalEffects> {
+        None
+    }
 }
 
 /// Initialisation of an endpoint that is a device (IAudioDeviceEndpoint). Never called on the real-time thread.

@@ -56,6 +56,20 @@ pub enum EndpointError {
     /// The endpoint does not offer exclusive mode (AUDCLNT_E_EXCLUSIVE_MODE_NOT_ALLOWED).
     #[error("the endpoint does not offer exclusive mode: use it through its device")]
     ExclusiveNotAllowed,
+    /// A list with one entry per channel is too short or too long (E_INVALIDARG, X1).
+    #[error("{asked} channels were given where the endpoint has {channels}: give one value for each")]
+    WrongChannels {
+        /// Entries in the list.
+        asked: usize,
+        /// Channels of the endpoint.
+        channels: u16,
+    },
+    /// A volume cannot change in this way (E_INVALIDARG, X1).
+    #[error("a volume cannot change within {duration}: use a positive time with a curve, or 0 without one")]
+    VolumeChange {
+        /// The duration that was asked for.
+        duration: Hns,
+    },
     /// The device itself failed or is gone (AUDCLNT_E_DEVICE_INVALIDATED).
     #[error("the device failed: {reason}")]
     Device {

@@ -145,8 +145,33 @@ impl RenderPort {
         time: Option<&Position>,
         fill: impl FnOnce(&mut [u8]) -> Filled,
     ) -> Result<FrameCount, Fault> {
+        self.exchange(frames, time, false, fill)
+    }
+
+    /// The same for the last frames of the sound, of an endpoint with last-buffer control (X1). They may be none:
+    /// what was released last was the end then.
+    ///
+    /// # Errors
+    /// As [`RenderPort::packet`]. A packet that is released with no frames for its fault is not the last one.
+    pub fn last_packet(
+        &mut self,
+        frames: FrameCount,
+        time: Option<&Position>,
+        fill: impl FnOnce(&mut [u8]) -> Filled,
+    ) -> Result<FrameCount, Fault> {
+        self.exchange(frames, time, true, fill)
+    }
+
+    fn exchange(
+        &mut self,
+        frames: FrameCount,
+        time: Option<&Position>,
+        last: bool,
+        fill: impl FnOnce(&mut [u8]) -> Filled,
+    ) -> Result<FrameCount, Fault> {
         let frames = frames.min(self.limits.packet);
-        let mut scope = RenderScope { endpoint: &mut *self.endpoint, acquired: false, filled: Filled::NOTHING };
+        let endpoint = &mut *self.endpoint;
+        let mut scope = RenderScope { endpoint, acquired: false, last: false, filled: Filled::NOTHING };
         let answer = scope.endpoint.acquire(frames, time);
         scope.acquired = true;
         let Some(data) = answer else {
@@ -158,6 +183,7 @@ impl RenderPort {
             BufferFlag::Invalid => Filled::NOTHING,
             flag => Filled { frames: filled.frames.min(frames), flag },
         };
+        scope.last = last;
         Ok(scope.filled.frames)
     }
 
@@ -175,13 +201,18 @@ impl RenderPort {
 struct RenderScope<'a> {
     endpoint: &'a mut dyn OutputEndpointRt,
     acquired: bool,
+    /// Nothing comes after it.
+    last: bool,
     filled: Filled,
 }
 
 impl Drop for RenderScope<'_> {
     fn drop(&mut self) {
-        if self.acquired {
-            self.endpoint.release(self.filled.frames, self.filled.flag);
+        let Filled { frames, flag } = self.filled;
+        match (self.acquired, self.last) {
+            (false, _) => {}
+            (true, false) => self.endpoint.release(frames, flag),
+            (true, true) => self.endpoint.release_last(frames, flag),
         }
     }
 }

@@ -48,6 +48,15 @@ pub trait OutputEndpointRt: EndpointRt {
     /// no frames only.
     fn release(&mut self, frames: FrameCount, flag: BufferFlag);
 
+    /// Takes the last frames of the sound (X1, ReleaseOutputDataPointerForLastBuffer): as [`OutputEndpointRt::release`],
+    /// in its place, for an endpoint whose control half answers [`crate::AudioEndpoint::last_buffer_control`]. The count
+    /// is exact: the sound ends with its last frame, which may be the last of an earlier release when it is 0. The
+    /// endpoint plays what it has and then rests: running dry is no underrun, and nothing comes until sound begins
+    /// anew.
+    fn release_last(&mut self, frames: FrameCount, flag: BufferFlag) {
+        self.release(frames, flag);
+    }
+
     /// Reserved (T12, PulseEndpoint): the engine calls it after `processing_complete`. An endpoint that drives the
     /// engine must not signal its event here.
     fn pulse(&mut self) {}

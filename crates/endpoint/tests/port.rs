@@ -85,6 +85,10 @@ impl OutputEndpointRt for Told {
         self.note("release", format!("{} {flag:?}", frames.get()));
     }
 
+    fn release_last(&mut self, frames: FrameCount, flag: BufferFlag) {
+        self.note("release_last", format!("{} {flag:?}", frames.get()));
+    }
+
     fn pulse(&mut self) {
         self.note("pulse", String::new());
     }
@@ -234,4 +238,21 @@ fn t13_a_pin_that_fails_is_a_fault() {
     let (mut port, _) = render(|_| {});
     assert_eq!(port.set_pin(true).unwrap_err().requirement(), Requirement::T13);
     assert_eq!(port.set_pin(false), Ok(()));
+}
+
+#[test]
+fn x1_the_last_packet_is_released_as_the_last_unless_it_is_faulty() {
+    let (mut port, log) = render(|_| {});
+    assert_eq!(port.last_packet(frames(123), None, |_| valid(100)), Ok(frames(100)));
+    assert_eq!(calls(&log), ["acquire 123", "release_last 100 Valid"]);
+    let silence = Filled { frames: frames(0), flag: BufferFlag::Silent };
+    assert_eq!(port.last_packet(frames(0), None, |_| silence), Ok(frames(0)));
+    assert_eq!(calls(&log), ["acquire 0", "release_last 0 Silent"]);
+    let (mut port, log) = render(|told| told.error = Some(-1));
+    assert!(port.last_packet(frames(123), None, |_| valid(123)).is_err());
+    assert_eq!(calls(&log), ["acquire 123", "release 0 Invalid"]);
+    let (mut port, log) = render(|_| {});
+    let panicked = catch_unwind(AssertUnwindSafe(|| port.last_packet(frames(123), None, |_| panic!("told to"))));
+    assert!(panicked.is_err());
+    assert_eq!(calls(&log), ["acquire 123", "release 0 Invalid"]);
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use soundpost_core::{Format, FrameCount, Hns};
+use soundpost_core::{Format, FrameCount, Gain, Hns};
 use soundpost_endpoint::{CapturePort, DataFlow, Fault, RenderPort, Requirement, RtHalf, StreamFlags};
 use soundpost_queue::frames;
 use soundpost_rt::capture::{CaptureConnection, CaptureConnectionParts};
@@ -24,6 +24,8 @@ struct Settled {
     packet: FrameCount,
     buffer: FrameCount,
     latency: Hns,
+    /// The endpoint applies the device's volume and mute (X1).
+    applies_volume: bool,
 }
 
 impl Engine {
@@ -53,7 +55,8 @@ impl Engine {
     }
 
     /// Attaches a registered endpoint to a connection (R1, R2), initialises and starts it. In the order of D4:
-    /// capability, stream flags, SetBuffer, event, Start.
+    /// capability, stream flags, SetBuffer, event, Start. An endpoint's own volume and mute (X1) are set just before Start:
+    /// to the device's where it is the device's only endpoint and applies them, else to unity.
     ///
     /// # Errors
     /// Ids that are unknown in the session; [`EngineError::ConnectionTaken`], and the connection keeps what it has;
@@ -71,6 +74,9 @@ impl Engine {
         let device = self.device(session, device_id)?;
         let (device_config, driven) =
             (device.config.clone(), device.connections.values().any(|connection| connection.event_driven));
+        let alone = device_config.flow == DataFlow::Render
+            && device.connections.values().all(|connection| connection.endpoint.is_none());
+        let volume = (device.volume, device.muted);
         if let Some(Connection { endpoint: Some(endpoint), .. }) = device.connections.get(&connection) {
             return Err(EngineError::ConnectionTaken { connection, endpoint: *endpoint });
         }
@@ -86,8 +92,12 @@ impl Engine {
             return Err(EngineError::WrongFlow { expected: device_config.flow, got: registered.flow });
         }
         let wants_to_drive = config.event_driven && !driven;
-        let (settled, drive) = registered.bring_up(device_config.period, config.coefficient, wants_to_drive, wake)?;
+        let applies_volume = alone && registered.interfaces.volume;
+        let volume = if applies_volume { volume } else { (Gain::UNITY, false) };
+        let (settled, drive) =
+            registered.bring_up(device_config.period, config.coefficient, wants_to_drive, wake, volume)?;
         let event_driven = drive.is_some();
+        let settled = Settled { applies_volume, ..settled };
         let reader = match self.send_half(session, device_id, connection, endpoint, (&device_config, settled, drive)) {
             Ok(reader) => reader,
             Err(error) => {
@@ -99,7 +109,7 @@ impl Engine {
         let registered = self.endpoint(session, endpoint)?;
         registered.latency = Some(settled.latency);
         if let Some(found) = self.device(session, device_id)?.connections.get_mut(&connection) {
-            *found = Connection { endpoint: Some(endpoint), event_driven, stats: Some(reader) };
+            *found = Connection { endpoint: Some(endpoint), event_driven, applies_volume, stats: Some(reader) };
         }
         Ok(())
     }
@@ -163,8 +173,9 @@ impl Engine {
             }
         };
         let registered = self.endpoint(session, endpoint)?;
+        let last_buffer = registered.interfaces.last_buffer;
         let place = std::mem::replace(&mut registered.place, HalfPlace::On(connection));
-        let Settled { format, packet: most, buffer, .. } = settled;
+        let Settled { format, packet: most, buffer, applies_volume, .. } = settled;
         let half = match place {
             HalfPlace::Here(half) => half.into_inner(),
             elsewhere => {
@@ -175,7 +186,8 @@ impl Engine {
         let link = match half {
             Some(RtHalf::Render(half)) => {
                 let port = RenderPort::new(half, format, most, buffer);
-                let rt = RenderConnection::new(RenderConnectionParts { port, path, waiting, publisher });
+                let parts = RenderConnectionParts { port, path, waiting, last_buffer, applies_volume, publisher };
+                let rt = RenderConnection::new(parts);
                 let room = self.device(session, device)?.connection_places.take();
                 NewConnection::Render(Box::new(RenderLink { id: connection, endpoint, drive, connection: rt }), room)
             }
@@ -211,6 +223,7 @@ impl Registered {
         coefficient: u32,
         wants_to_drive: bool,
         wake: Arc<dyn soundpost_endpoint::Event>,
+        (volume, muted): (Gain, bool),
     ) -> Result<(Settled, Option<Arc<Drive>>), EngineError> {
         let drives = self.ask("event_driven_capable", |control| control.event_driven_capable())? && wants_to_drive;
         let flags = if drives { StreamFlags::EVENT_CALLBACK } else { StreamFlags::NONE };
@@ -222,6 +235,7 @@ impl Registered {
             self.demand("set_event", |control| control.set_event(event))?;
         }
         let settled = self.settled(period)?;
+        self.tune(volume, muted)?;
         self.demand("start", |control| control.start())?;
         Ok((settled, drive))
     }
@@ -242,15 +256,20 @@ impl Registered {
             return breach(Requirement::E3, "the latency is negative or longer than 10 s");
         }
         let buffer = format.rate.frames_covering(latency).max(packet);
-        Ok(Settled { format, packet, buffer, latency })
+        Ok(Settled { format, packet, buffer, latency, applies_volume: false })
     }
 
-    /// Stops and resets the endpoint, so that it can be attached anew. What it answers no longer matters; a panic makes
+    /// Stops and resets the endpoint and its own volume, so that it can be attached anew. What it answers no longer matters; a panic makes
     /// it faulty.
     pub(crate) fn bring_down(&mut self) -> Result<(), Fault> {
         self.latency = None;
+        if let Some(call) = self.panicked.get() {
+            return Err(Fault::Panicked { call });
+        }
         let stopped = self.ask("stop", |control| control.stop());
-        match stopped.and_then(|_| self.ask("reset", |control| control.reset())) {
+        let reset = stopped.and_then(|_| self.ask("reset", |control| control.reset()));
+        // Whoever uses it next, without the engine (D5), finds it as it came.
+        match reset.and_then(|_| self.tune(Gain::UNITY, false)) {
             Err(EngineError::EndpointPanicked { call, .. }) => Err(Fault::Panicked { call }),
             _ => Ok(()),
         }

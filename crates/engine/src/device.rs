@@ -1,8 +1,8 @@
 //! Devices.
 
-use soundpost_core::{FrameCount, Gain};
+use soundpost_core::{FrameCount, Gain, Hns};
 use soundpost_dsp::ramp::Fader;
-use soundpost_endpoint::DataFlow;
+use soundpost_endpoint::{DataFlow, VolumeCurve};
 use soundpost_rt::bus::{BusParts, Limits};
 use soundpost_rt::capture::CaptureBus;
 use soundpost_rt::path::Place;
@@ -75,29 +75,53 @@ impl Engine {
         Ok(())
     }
 
-    /// Sets a device's volume. The change is a ramp.
+    /// Sets a device's volume. The change is a ramp; where the device's endpoint applies it (X1), one along the reference's
+    /// fade.
     ///
     /// # Errors
-    /// [`EngineError::UnknownSession`], [`EngineError::UnknownDevice`], [`EngineError::Busy`].
+    /// [`EngineError::UnknownSession`], [`EngineError::UnknownDevice`], [`EngineError::Busy`]; [`EngineError::Endpoint`]
+    /// where the endpoint that applies the volume refuses; [`EngineError::EndpointPanicked`], and it is detached.
     pub fn set_device_volume(&mut self, session: SessionId, device: DeviceId, volume: Gain) -> Result<(), EngineError> {
-        self.change_device(session, device, VolumeChange::Gain(volume))?;
+        let muted = self.device(session, device)?.muted;
+        self.change_device(session, device, (volume, muted), VolumeChange::Gain(volume))?;
         self.device(session, device)?.volume = volume;
         Ok(())
     }
 
-    /// Mutes a device, or lets sound through again. The change is a ramp.
+    /// Mutes a device, or lets sound through again. The change is a ramp; where the device's endpoint applies it (X1),
+    /// that endpoint's own.
     ///
     /// # Errors
-    /// [`EngineError::UnknownSession`], [`EngineError::UnknownDevice`], [`EngineError::Busy`].
+    /// As [`Engine::set_device_volume`].
     pub fn set_device_muted(&mut self, session: SessionId, device: DeviceId, muted: bool) -> Result<(), EngineError> {
-        self.change_device(session, device, VolumeChange::Muted(muted))?;
+        let volume = self.device(session, device)?.volume;
+        self.change_device(session, device, (volume, muted), VolumeChange::Muted(muted))?;
         self.device(session, device)?.muted = muted;
         Ok(())
     }
 
-    fn change_device(&mut self, session: SessionId, device: DeviceId, change: VolumeChange) -> Result<(), EngineError> {
-        self.device(session, device)?;
+    /// The bus hears of every change, also where an endpoint applies it: it needs it for other connections, and when
+    /// that endpoint goes.
+    fn change_device(
+        &mut self,
+        session: SessionId,
+        device: DeviceId,
+        (volume, muted): (Gain, bool),
+        change: VolumeChange,
+    ) -> Result<(), EngineError> {
         self.ready(session)?;
+        let connections = &self.device(session, device)?.connections;
+        let applied = connections.values().find(|connection| connection.applies_volume);
+        if let Some(endpoint) = applied.and_then(|connection| connection.endpoint) {
+            let duration = Hns::from(self.config.ramp);
+            let endpoint = self.endpoint(session, endpoint)?;
+            let answer = match change {
+                VolumeChange::Gain(_) => endpoint.apply_volume(volume, muted, VolumeCurve::WindowsFade, duration),
+                VolumeChange::Muted(_) => endpoint.apply_mute(volume, muted, duration),
+            };
+            self.detach_panicked();
+            answer?;
+        }
         self.send(session, Command::ChangeDevice { device, change }).map_err(|_| EngineError::Busy)
     }
 

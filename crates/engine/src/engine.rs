@@ -1,5 +1,6 @@
 //! The control side: what exists, and where.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 
 use soundpost_core::{Format, Gain, Hns};
@@ -11,8 +12,8 @@ use soundpost_rt::stats;
 use crate::command::{Command, Report};
 use crate::guarded::Guarded;
 use crate::{
-    ConnectionId, DeviceConfig, DeviceId, EndpointId, EngineConfig, EngineError, EngineEvent, SessionId, StreamId,
-    StreamState, Worker,
+    ConnectionId, DeviceConfig, DeviceId, EndpointId, EngineConfig, EngineError, EngineEvent, Interfaces, SessionId,
+    StreamId, StreamState, Worker,
 };
 
 /// The audio engine's control side. Never on a real-time thread.
@@ -61,6 +62,8 @@ pub(crate) struct Stream {
 pub(crate) struct Connection {
     pub(crate) endpoint: Option<EndpointId>,
     pub(crate) event_driven: bool,
+    /// The endpoint applies the device's volume and mute (X1).
+    pub(crate) applies_volume: bool,
     pub(crate) stats: Option<stats::ConnectionReader>,
 }
 
@@ -72,6 +75,9 @@ pub(crate) struct Registered {
     pub(crate) flow: DataFlow,
     pub(crate) format: Format,
     pub(crate) latency: Option<Hns>,
+    pub(crate) interfaces: Interfaces,
+    /// A method that has panicked when it was only looked at: the endpoint is to be detached and not called again.
+    pub(crate) panicked: Cell<Option<&'static str>>,
     pub(crate) control: Guarded<Box<dyn ControlHalf>>,
     pub(crate) place: HalfPlace,
     /// To be dropped when its real-time half has come back.
@@ -167,10 +173,12 @@ impl Engine {
         Ok(())
     }
 
-    /// Registers an endpoint with a session (R2, R3). Nothing of it is called yet but its format.
+    /// Registers an endpoint with a session (R2, R3). Nothing of it is called yet but its format, and what says which of
+    /// the header's further interfaces it offers (X1).
     ///
     /// # Errors
-    /// [`EngineError::UnknownSession`], [`EngineError::EndpointPanicked`]; the endpoint is dropped then.
+    /// [`EngineError::UnknownSession`]; [`EngineError::EndpointPanicked`]; [`EngineError::Breach`] of X1 where a further
+    /// interface has not as many channels as the format. The endpoint is dropped then.
     pub fn register(
         &mut self,
         session: SessionId,
@@ -186,8 +194,20 @@ impl Engine {
         let call = "frame_format";
         let format = control.call(|control| control.frame_format());
         let format = format.map_err(|Panicked| EngineError::EndpointPanicked { endpoint: id, call })?;
-        let registered =
-            Registered { id, session, name: name.into(), flow, format, latency: None, control, place, leaving: false };
+        let mut registered = Registered {
+            id,
+            session,
+            name: name.into(),
+            flow,
+            format,
+            latency: None,
+            interfaces: Interfaces::default(),
+            panicked: Cell::new(None),
+            control,
+            place,
+            leaving: false,
+        };
+        registered.find_interfaces()?;
         self.endpoints.insert(id, registered);
         Ok(id)
     }
@@ -278,7 +298,10 @@ impl Registered {
         method: impl FnOnce(&mut dyn ControlHalf) -> T,
     ) -> Result<T, EngineError> {
         self.control.call(|control| method(control.as_mut())).map_err(|Panicked| {
-            self.place = HalfPlace::Faulty(Fault::Panicked { call });
+            self.panicked.set(Some(call));
+            if !matches!(self.place, HalfPlace::On(_)) {
+                self.place = HalfPlace::Faulty(Fault::Panicked { call });
+            }
             EngineError::EndpointPanicked { endpoint: self.id, call }
         })
     }

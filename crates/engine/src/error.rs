@@ -88,8 +88,16 @@ pub enum EngineError {
         /// The method.
         call: &'static str,
     },
-    /// The endpoint's answers after SetBuffer make no sense.
-    #[error("the endpoint breaks {requirement} at attaching: {what}")]
+    /// The endpoint does not offer an interface of X1.
+    #[error("{endpoint} has no {interface} of its own")]
+    NotOffered {
+        /// The endpoint.
+        endpoint: EndpointId,
+        /// What it lacks.
+        interface: crate::Interface,
+    },
+    /// The endpoint's answers at registration or after SetBuffer make no sense.
+    #[error("the endpoint breaks {requirement}: {what}")]
     Breach {
         /// The requirement.
         requirement: soundpost_endpoint::Requirement,

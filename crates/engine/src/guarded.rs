@@ -24,6 +24,14 @@ impl<T> Guarded<T> {
         answer.ok_or(Panicked)
     }
 
+    /// Makes one call that only looks.
+    pub(crate) fn look<R>(&self, call: impl FnOnce(&T) -> R) -> Result<R, Panicked> {
+        let (mut call, mut answer) = (Some(call), None);
+        let value = self.value.as_ref();
+        self.guard.run(&mut || answer = value.and_then(|value| call.take().map(|call| call(value))))?;
+        answer.ok_or(Panicked)
+    }
+
     /// Drops what is held, and says whether that panicked.
     pub(crate) fn end(mut self) -> Result<(), Panicked> {
         self.drop_value()

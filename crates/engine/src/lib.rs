@@ -58,6 +58,17 @@
 //! the contract. A breach detaches that endpoint and nothing else (R4, X3); [`EngineEvent::EndpointFaulted`] names it.
 //! A panic in the control half is caught as well: the call that led to it answers [`EngineError::EndpointPanicked`].
 //!
+//! # What endpoints do themselves
+//!
+//! An endpoint may offer more than the contract (X1); [`Interfaces`] says what was found at registration. Where it has
+//! *last-buffer control*, it gets the sound of a device exactly to its last frame, and nothing after it until sound begins
+//! anew. The end is known when every stream that still played has ended (its writer is gone, or it was asked to drain and has
+//! nothing more). An endpoint with a *volume* that is attached while its device has no other applies the device's volume
+//! and mute for itself, as long as it is attached; the bus does for all connections that come after it, behind the
+//! place where that endpoint takes the mix. So for each listener one of the two applies, and never the other within
+//! its sound. An endpoint with a *meter* is read for snapshots. *Local effects* are switched by
+//! [`Engine::set_local_effects`].
+//!
 //! # Sessions
 //!
 //! Ids are looked up in the session that a call names; another session's are as unknown as ones that never were.
@@ -72,6 +83,7 @@ mod device;
 mod engine;
 mod error;
 mod events;
+mod further;
 mod guarded;
 mod ids;
 mod lend;
@@ -88,6 +100,7 @@ pub use config::{AttachConfig, DeviceConfig, EngineConfig, StreamConfig};
 pub use engine::Engine;
 pub use error::EngineError;
 pub use events::EngineEvent;
+pub use further::{Interface, Interfaces, Metering};
 pub use ids::{ConnectionId, DeviceId, EndpointId, SessionId, StreamId};
 pub use reader::StreamReader;
 pub use snapshot::{

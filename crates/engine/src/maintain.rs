@@ -12,6 +12,7 @@ impl Engine {
     /// Takes back what the real-time threads have let go of, frees it, and makes events of what they report. To be
     /// called when the configured `notify` event is signalled, or now and then.
     pub fn maintain(&mut self) {
+        self.detach_panicked();
         for worker in 0..self.workers.len() {
             while let Some(report) = self.workers.get_mut(worker).and_then(CommandSender::collect) {
                 self.take(report);

@@ -5,7 +5,7 @@ use soundpost_endpoint::{DataFlow, Fault};
 use soundpost_rt::stats::{ConnectionStats, DeviceStats, StreamStats};
 
 use crate::engine::{Connection, Device, HalfPlace};
-use crate::{ConnectionId, DeviceId, EndpointId, Engine, EngineError, SessionId, StreamId};
+use crate::{ConnectionId, DeviceId, EndpointId, Engine, EngineError, Interfaces, Metering, SessionId, StreamId};
 
 /// Everything that the engine holds, at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -110,6 +110,10 @@ pub struct AttachedEndpoint {
     pub latency: Hns,
     /// Whether it drives the device's passes (D4).
     pub event_driven: bool,
+    /// Whether it applies the device's volume and mute (X1); else the engine does.
+    pub applies_volume: bool,
+    /// How loud it is.
+    pub metering: Metering,
 }
 
 /// A registered endpoint.
@@ -123,6 +127,8 @@ pub struct EndpointSnapshot {
     pub flow: DataFlow,
     /// Its format (E1).
     pub format: Format,
+    /// Which of the header's further interfaces it offers (X1).
+    pub interfaces: Interfaces,
     /// What it is doing.
     pub state: EndpointState,
 }
@@ -175,9 +181,10 @@ impl Engine {
             state: stream.state,
             stats: stream.stats.read().unwrap_or_default(),
         };
+        let stats = device.stats.read().unwrap_or_default();
         let connection = |(id, connection): (&ConnectionId, &Connection)| ConnectionSnapshot {
             id: *id,
-            endpoint: connection.endpoint.and_then(|endpoint| self.attached(endpoint, connection.event_driven)),
+            endpoint: connection.endpoint.and_then(|endpoint| self.attached(endpoint, connection, &stats)),
             stats: connection.stats.as_ref().and_then(soundpost_rt::stats::ConnectionReader::read).unwrap_or_default(),
         };
         DeviceSnapshot {
@@ -189,20 +196,22 @@ impl Engine {
             volume: device.volume,
             muted: device.muted,
             active: device.active,
-            stats: device.stats.read().unwrap_or_default(),
+            stats,
             streams: device.streams.iter().map(stream).collect(),
             connections: device.connections.iter().map(connection).collect(),
         }
     }
 
-    fn attached(&self, id: EndpointId, event_driven: bool) -> Option<AttachedEndpoint> {
+    fn attached(&self, id: EndpointId, connection: &Connection, stats: &DeviceStats) -> Option<AttachedEndpoint> {
         let endpoint = self.endpoints.get(&id)?;
         Some(AttachedEndpoint {
             id,
             name: endpoint.name.clone(),
             format: endpoint.format,
             latency: endpoint.latency.unwrap_or(Hns::ZERO),
-            event_driven,
+            event_driven: connection.event_driven,
+            applies_volume: connection.applies_volume,
+            metering: endpoint.peaks().map_or(Metering::Engine(stats.levels.peak), Metering::Endpoint),
         })
     }
 
@@ -214,6 +223,7 @@ impl Engine {
                 name: endpoint.name.clone(),
                 flow: endpoint.flow,
                 format: endpoint.format,
+                interfaces: endpoint.interfaces,
                 state: match endpoint.place {
                     HalfPlace::Here(_) => EndpointState::Registered,
                     HalfPlace::On(connection) => EndpointState::Attached(connection),

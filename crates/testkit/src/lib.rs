@@ -19,6 +19,6 @@ pub use clock::VirtualClock;
 pub use digest::Digest;
 pub use faulty::{Breach, CaptureBreach, faulty_capture, faulty_render};
 pub use order::{Finding, check_order};
-pub use probe::{Call, Entry, Probe, capture_probe, render_probe};
+pub use probe::{Call, Entry, Offers, Probe, capture_probe, render_probe, render_probe_with};
 pub use runner::{Gate, Runner, WakeFlag};
 pub use seed::Random;

@@ -149,7 +149,7 @@ impl Check {
                     self.find(Requirement::T9, entry, format!("a second acquire; one of {frames} is not released"));
                 }
             }
-            Call::Release { frames, flag } => {
+            Call::Release { frames, flag } | Call::ReleaseLast { frames, flag } => {
                 if flag == BufferFlag::Invalid && !frames.is_zero() {
                     self.find(Requirement::T8, entry, format!("{frames} released as invalid"));
                 }

@@ -6,11 +6,12 @@ use std::sync::{Mutex, PoisonError};
 
 use soundpost_core::{Clock, Format, FrameCount, Hns, Instant};
 use soundpost_endpoint::stock::{
-    CaptureClock, ClockControl, ClockedControl, Device, PacketBuffer, RenderClock, StockConfig,
+    CaptureClock, ClockControl, ClockedControl, Device, PacketBuffer, RenderClock, SoundStage, StockConfig, sound_stage,
 };
 use soundpost_endpoint::{
     AudioEndpoint, BufferFlag, Captured, CurrentPadding, DeviceEndpoint, Endpoint, EndpointControl, EndpointError,
-    EndpointRt, Event, InputEndpointRt, OutputEndpointRt, Position, StreamFlags,
+    EndpointRt, Event, InputEndpointRt, LocalEffects, OffloadMeter, OffloadMute, OffloadVolume, OutputEndpointRt,
+    Position, StreamFlags,
 };
 use soundpost_queue::frames::{FrameReader, FrameWriter, queue};
 
@@ -33,6 +34,11 @@ pub enum Call {
     Acquire(FrameCount),
     /// Of a render endpoint.
     Release {
+        frames: FrameCount,
+        flag: BufferFlag,
+    },
+    /// Of a render endpoint with last-buffer control (X1).
+    ReleaseLast {
         frames: FrameCount,
         flag: BufferFlag,
     },
@@ -99,16 +105,39 @@ impl Probe {
     }
 }
 
+/// Which of the header's further interfaces a probe offers (X1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offers {
+    /// Last-buffer control.
+    pub last_buffer: bool,
+    /// Volume, mute, meter and local effects. The sound that is recorded is what comes out behind them.
+    pub sound: bool,
+}
+
 /// A render endpoint that plays at the pace of its own clock and records every call and every byte.
 #[must_use]
 pub fn render_probe(config: &StockConfig, clock: Arc<dyn Clock>) -> (Endpoint, Probe) {
-    let parts = Parts::new(config, clock);
+    render_probe_with(config, clock, Offers::default())
+}
+
+/// The same with some of the further interfaces (X1).
+#[must_use]
+pub fn render_probe_with(config: &StockConfig, clock: Arc<dyn Clock>, offers: Offers) -> (Endpoint, Probe) {
+    let mut parts = Parts::new(config, clock);
+    if offers.last_buffer {
+        parts.control.inner = parts.control.inner.with_last_buffer();
+    }
+    let (control, stage) = sound_stage(config.format);
+    if offers.sound {
+        parts.control.inner = parts.control.inner.with_sound(control);
+    }
     let realtime = RenderProbe {
         log: parts.log,
         clock: parts.clock.render(),
         buffer: PacketBuffer::new(config.format),
         silence: vec![config.format.sample.silence_byte(); parts.packet_bytes].into_boxed_slice(),
         sound: parts.sound,
+        stage: offers.sound.then_some(stage),
         acquired: FrameCount::ZERO,
     };
     (Endpoint::render(parts.control, realtime), parts.probe)
@@ -208,6 +237,26 @@ impl AudioEndpoint for ProbeControl {
         self.note(Call::SetEvent);
         self.inner.set_event(event)
     }
+
+    fn last_buffer_control(&self) -> bool {
+        self.inner.last_buffer_control()
+    }
+
+    fn offload_volume(&mut self) -> Option<&mut dyn OffloadVolume> {
+        self.inner.offload_volume()
+    }
+
+    fn offload_mute(&mut self) -> Option<&mut dyn OffloadMute> {
+        self.inner.offload_mute()
+    }
+
+    fn offload_meter(&self) -> Option<&dyn OffloadMeter> {
+        self.inner.offload_meter()
+    }
+
+    fn local_effects(&mut self) -> Option<&mut dyn LocalEffects> {
+        self.inner.local_effects()
+    }
 }
 
 impl DeviceEndpoint for ProbeControl {
@@ -259,6 +308,7 @@ struct RenderProbe {
     buffer: PacketBuffer,
     silence: Box<[u8]>,
     sound: FrameWriter<u8>,
+    stage: Option<SoundStage>,
     acquired: FrameCount,
 }
 
@@ -296,23 +346,41 @@ impl OutputEndpointRt for RenderProbe {
 
     fn release(&mut self, frames: FrameCount, flag: BufferFlag) {
         self.log.note(Call::Release { frames, flag });
+        self.play(frames, flag);
+    }
+
+    fn release_last(&mut self, frames: FrameCount, flag: BufferFlag) {
+        self.log.note(Call::ReleaseLast { frames, flag });
+        self.play(frames, flag);
+        self.clock.idle();
+    }
+
+    fn pulse(&mut self) {
+        self.log.note(Call::Pulse);
+    }
+}
+
+impl RenderProbe {
+    fn play(&mut self, frames: FrameCount, flag: BufferFlag) {
         let bytes = self.buffer.format().bytes_of(frames);
         match flag {
             BufferFlag::Invalid => return,
             BufferFlag::Silent => {
+                if let Some(stage) = &mut self.stage {
+                    stage.silence(frames);
+                }
                 self.sound.write(self.silence.get(..bytes).unwrap_or_default());
             }
             BufferFlag::Valid => {
                 if let Some(data) = self.buffer.get(frames) {
+                    if let Some(stage) = &mut self.stage {
+                        stage.process(data);
+                    }
                     self.sound.write(data);
                 }
             }
         }
         self.clock.wrote(frames);
-    }
-
-    fn pulse(&mut self) {
-        self.log.note(Call::Pulse);
     }
 }
 

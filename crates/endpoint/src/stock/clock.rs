@@ -1,10 +1,11 @@
 //! A device's clock: steered on the control side, read anywhere without waiting.
 
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use soundpost_core::{Clock, FrameCount, Hns, Instant, SampleRate};
 
+use super::seqlock::Seqlock;
 use super::{CaptureClock, RenderClock};
 use crate::{BufferPlan, Start};
 
@@ -306,55 +307,44 @@ impl Timeline {
 }
 
 /// A timeline that one thread writes (under [`ClockControl`]'s mutex) and any thread reads without waiting.
-///
-/// A sequence lock over atomics. The version is odd while a change is being written. The writer's release fence keeps
-/// the field stores behind the store of the odd version, and the release store of the even version keeps them before
-/// it; the reader's acquire load and acquire fence mirror that. So two equal, even versions around the field loads
-/// mean that all fields belong to that version. A reader that meets a change does not wait for it.
 #[derive(Debug)]
 struct Published {
-    version: AtomicU64,
-    fields: [AtomicU64; 9],
+    words: Seqlock<9>,
     counters: Counters,
 }
 
 impl Published {
     fn new(timeline: &Timeline) -> Self {
-        let published = Self { version: AtomicU64::new(0), fields: Default::default(), counters: Counters::default() };
-        published.store(timeline);
-        published
+        Self { words: Seqlock::new(timeline.to_words()), counters: Counters::default() }
     }
 
     fn store(&self, timeline: &Timeline) {
-        let values = [
-            timeline.anchor.as_nanos(),
-            timeline.frames,
-            timeline.fraction,
-            timeline.resets,
-            timeline.resumes,
-            u64::from(timeline.offset.ppb().cast_unsigned()) << 1 | u64::from(timeline.running),
-            timeline.period.get().max(0).unsigned_abs(),
-            u64::from(timeline.packet.get()),
-            u64::from(timeline.buffer.get()),
-        ];
-        let version = self.version.load(Ordering::Relaxed);
-        self.version.store(version.wrapping_add(1), Ordering::Relaxed);
-        fence(Ordering::Release);
-        for (field, value) in self.fields.iter().zip(values) {
-            field.store(value, Ordering::Relaxed);
-        }
-        self.version.store(version.wrapping_add(2), Ordering::Release);
+        self.words.store(timeline.to_words());
     }
 
     fn load(&self, rate: SampleRate) -> Option<Timeline> {
-        let version = self.version.load(Ordering::Acquire);
-        let [anchor, frames, fraction, resets, resumes, speed, period, packet, buffer] =
-            self.fields.each_ref().map(|field| field.load(Ordering::Relaxed));
-        fence(Ordering::Acquire);
-        if !version.is_multiple_of(2) || self.version.load(Ordering::Relaxed) != version {
-            return None;
-        }
-        Some(Timeline {
+        self.words.load().map(|(_, words)| Timeline::from_words(words, rate))
+    }
+}
+
+impl Timeline {
+    fn to_words(self) -> [u64; 9] {
+        [
+            self.anchor.as_nanos(),
+            self.frames,
+            self.fraction,
+            self.resets,
+            self.resumes,
+            u64::from(self.offset.ppb().cast_unsigned()) << 1 | u64::from(self.running),
+            self.period.get().max(0).unsigned_abs(),
+            u64::from(self.packet.get()),
+            u64::from(self.buffer.get()),
+        ]
+    }
+
+    fn from_words(words: [u64; 9], rate: SampleRate) -> Self {
+        let [anchor, frames, fraction, resets, resumes, speed, period, packet, buffer] = words;
+        Self {
             rate,
             offset: RateOffset::from_ppb(u32::try_from(speed >> 1).unwrap_or(0).cast_signed()),
             resets,
@@ -366,7 +356,7 @@ impl Published {
             anchor: Instant::from_nanos(anchor),
             frames,
             fraction,
-        })
+        }
     }
 }
 

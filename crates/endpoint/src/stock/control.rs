@@ -4,9 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use soundpost_core::{Format, FrameCount, Hns};
 
-use super::{ClockControl, Device, StockConfig};
+use super::{ClockControl, Device, SoundControl, StockConfig};
 use crate::exclusive::{ExclusivePlan, ExclusiveRequest};
-use crate::{AudioEndpoint, BufferPlan, DeviceEndpoint, EndpointControl, EndpointError, Event, Lifecycle, StreamFlags};
+use crate::{
+    AudioEndpoint, BufferPlan, DeviceEndpoint, EndpointControl, EndpointError, Event, Lifecycle, LocalEffects,
+    OffloadMeter, OffloadMute, OffloadVolume, StreamFlags,
+};
 
 /// Where the control half leaves the event and the device finds it. Neither is the real-time half.
 pub(super) type EventSlot = Arc<Mutex<Option<Arc<dyn Event>>>>;
@@ -24,6 +27,8 @@ pub struct ClockedControl {
     event: EventSlot,
     /// In exclusive use (D5).
     exclusive: bool,
+    sound: Option<SoundControl>,
+    last_buffer: bool,
 }
 
 impl ClockedControl {
@@ -50,7 +55,23 @@ impl ClockedControl {
             flags: StreamFlags::NONE,
             event: EventSlot::default(),
             exclusive: false,
+            sound: None,
+            last_buffer: false,
         }
+    }
+
+    /// Offers volume, mute, meter and local effects (X1). The endpoint's real-time half has the other end of `sound`, and
+    /// sends what it plays through it.
+    #[must_use]
+    pub fn with_sound(self, sound: SoundControl) -> Self {
+        Self { sound: Some(sound), ..self }
+    }
+
+    /// Offers last-buffer control (X1): the endpoint's real-time half does something in
+    /// [`crate::OutputEndpointRt::release_last`].
+    #[must_use]
+    pub fn with_last_buffer(self) -> Self {
+        Self { last_buffer: true, ..self }
     }
 
     /// What signals the event of an event-driven endpoint (D4).
@@ -111,6 +132,26 @@ impl AudioEndpoint for ClockedControl {
         }
         *self.event.lock().unwrap_or_else(PoisonError::into_inner) = Some(event);
         Ok(())
+    }
+
+    fn last_buffer_control(&self) -> bool {
+        self.last_buffer
+    }
+
+    fn offload_volume(&mut self) -> Option<&mut dyn OffloadVolume> {
+        self.sound.as_mut().map(|sound| -> &mut dyn OffloadVolume { sound })
+    }
+
+    fn offload_mute(&mut self) -> Option<&mut dyn OffloadMute> {
+        self.sound.as_mut().map(|sound| -> &mut dyn OffloadMute { sound })
+    }
+
+    fn offload_meter(&self) -> Option<&dyn OffloadMeter> {
+        self.sound.as_ref().map(|sound| -> &dyn OffloadMeter { sound })
+    }
+
+    fn local_effects(&mut self) -> Option<&mut dyn LocalEffects> {
+        self.sound.as_mut().map(|sound| -> &mut dyn LocalEffects { sound })
     }
 }
 

@@ -10,7 +10,8 @@
 //! - [`ClockedControl`]: a whole control half (E1 to E5, D1 to D4, C1 to C3) over such a clock;
 //! - [`RenderClock`] and [`CaptureClock`]: positions, padding and flags for the real-time half (T1, T2), from the
 //!   time that has passed on the device's clock and the frames exchanged with the engine;
-//! - [`PacketBuffer`]: the memory that acquire hands out, aligned as T5 and T7 ask.
+//! - [`PacketBuffer`]: the memory that acquire hands out, aligned as T5 and T7 ask;
+//! - [`SoundControl`] and [`SoundStage`]: volume, mute, meter and an effect of the endpoint's own (X1), in software.
 //!
 //! A render endpoint is then a few lines: `acquire` answers [`PacketBuffer::get`], `release` takes the bytes and calls
 //! [`RenderClock::wrote`], `current_padding` answers [`RenderClock::padding`], and `set_pin_inactive` calls
@@ -23,7 +24,10 @@ mod control;
 mod device;
 mod positions;
 mod render;
+mod samples;
+mod seqlock;
 mod signal;
+mod sound;
 
 pub use buffer::PacketBuffer;
 pub use capture::{capture, null_capture, test_signal, tone};
@@ -33,6 +37,7 @@ pub use device::Device;
 pub use positions::{CaptureClock, RenderClock};
 pub use render::null_render;
 pub use signal::{Signal, Silence, TestSignal, Tone};
+pub use sound::{SoundControl, SoundStage, sound_stage};
 
 use soundpost_core::{Format, Hns};
 

@@ -4,7 +4,9 @@ use std::fs::File;
 use std::sync::Arc;
 
 use soundpost_core::{Clock, Format, FrameCount, Hns, Instant};
-use soundpost_endpoint::stock::{ClockControl, ClockedControl, PacketBuffer, RateOffset, RenderClock, StockConfig};
+use soundpost_endpoint::stock::{
+    ClockControl, ClockedControl, PacketBuffer, RateOffset, RenderClock, SoundStage, StockConfig, sound_stage,
+};
 use soundpost_endpoint::{BufferFlag, CurrentPadding, Endpoint, EndpointError, EndpointRt, OutputEndpointRt, Position};
 
 use super::queue::SoundSender;
@@ -12,15 +14,16 @@ use crate::wav::WavWriter;
 
 /// An endpoint that takes sound at the pace of `clock`.
 pub(super) fn paced(format: Format, clock: Arc<dyn Clock>, sound: SoundSender) -> Endpoint {
-    endpoint(format, clock, |clock| Paced { buffer: PacketBuffer::new(format), clock, sound })
+    endpoint(format, clock, |clock, stage| Paced { buffer: PacketBuffer::new(format), clock, stage, sound })
 }
 
 /// An endpoint that takes sound as it comes.
 pub(super) fn offline(format: Format, clock: Arc<dyn Clock>, wav: WavWriter<File>) -> Endpoint {
     // The device's own clock stands still: it plays what it is given when it is given it, and never runs dry.
-    endpoint(format, Arc::new(Still), |positions| Offline {
+    endpoint(format, Arc::new(Still), |positions, stage| Offline {
         buffer: PacketBuffer::new(format),
         positions,
+        stage,
         clock,
         wav,
         failed: false,
@@ -30,16 +33,20 @@ pub(super) fn offline(format: Format, clock: Arc<dyn Clock>, wav: WavWriter<File
 fn endpoint<T: OutputEndpointRt + 'static>(
     format: Format,
     clock: Arc<dyn Clock>,
-    realtime: impl FnOnce(RenderClock) -> T,
+    realtime: impl FnOnce(RenderClock, SoundStage) -> T,
 ) -> Endpoint {
     let clock = ClockControl::new(format.rate, RateOffset::NONE, clock);
-    let realtime = realtime(clock.render());
-    Endpoint::render(ClockedControl::new(&StockConfig::new(format), clock), realtime)
+    let (sound, stage) = sound_stage(format);
+    let realtime = realtime(clock.render(), stage);
+    // X1: the file ends with the last frame of the sound, and has the volume that the device's user has set.
+    let control = ClockedControl::new(&StockConfig::new(format), clock).with_sound(sound).with_last_buffer();
+    Endpoint::render(control, realtime)
 }
 
 struct Paced {
     buffer: PacketBuffer,
     clock: RenderClock,
+    stage: SoundStage,
     sound: SoundSender,
 }
 
@@ -51,6 +58,12 @@ impl EndpointRt for Paced {
     fn processing_complete(&mut self) {
         self.sound.flush();
     }
+
+    fn set_pin_inactive(&mut self) -> Result<(), EndpointError> {
+        self.clock.idle();
+        self.stage.idle();
+        Ok(())
+    }
 }
 
 impl OutputEndpointRt for Paced {
@@ -61,13 +74,25 @@ impl OutputEndpointRt for Paced {
     fn release(&mut self, frames: FrameCount, flag: BufferFlag) {
         match flag {
             BufferFlag::Invalid => return,
-            BufferFlag::Silent => self.sound.silence(frames),
+            BufferFlag::Silent => {
+                self.stage.silence(frames);
+                self.sound.silence(frames);
+            }
             BufferFlag::Valid => match self.buffer.get(frames) {
-                Some(sound) => self.sound.sound(sound),
+                Some(sound) => {
+                    self.stage.process(sound);
+                    self.sound.sound(sound);
+                }
                 None => self.sound.silence(frames),
             },
         }
         self.clock.wrote(frames);
+    }
+
+    fn release_last(&mut self, frames: FrameCount, flag: BufferFlag) {
+        self.release(frames, flag);
+        self.clock.idle();
+        self.stage.idle();
     }
 }
 
@@ -75,6 +100,7 @@ impl OutputEndpointRt for Paced {
 struct Offline {
     buffer: PacketBuffer,
     positions: RenderClock,
+    stage: SoundStage,
     clock: Arc<dyn Clock>,
     wav: WavWriter<File>,
     failed: bool,
@@ -121,10 +147,18 @@ impl OutputEndpointRt for Offline {
         let silence = self.buffer.format().sample.silence_byte();
         if let Some(sound) = self.buffer.get(frames) {
             if flag == BufferFlag::Silent {
+                self.stage.silence(frames);
                 sound.fill(silence);
+            } else {
+                self.stage.process(sound);
             }
             self.failed |= self.wav.append(sound).is_err();
         }
         self.positions.wrote(frames);
+    }
+
+    fn release_last(&mut self, frames: FrameCount, flag: BufferFlag) {
+        self.release(frames, flag);
+        self.stage.idle();
     }
 }

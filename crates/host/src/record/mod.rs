@@ -8,6 +8,10 @@
 //! counted, and silence of the same length is written instead, so that everything after it stays at its time. Where
 //! the engine is late nothing is put in: the file has what was played, without gaps.
 //!
+//! The file ends with the last frame of the sound: both endpoints have last-buffer control. They apply the device's volume
+//! and mute for themselves where they are its only endpoint, have a meter, and can take a constant offset away
+//! (X1; all of it [`soundpost_endpoint::stock::sound_stage`]).
+//!
 //! [`offline`] is for runs on a virtual clock, where no thread could keep up with the time: it writes in the pass.
 
 mod endpoint;
@@ -83,7 +87,8 @@ pub fn record(path: &Path, format: Format, clock: Arc<dyn Clock>) -> Result<(End
 
 /// Begins a recording at the pace of its data: whatever the engine has is taken at once, nothing is ever queued, and
 /// the pass itself writes to the file. For bit-exact runs on a virtual clock; **not for real-time threads**, since the
-/// pass waits for the disk. The file is complete when the engine has given the endpoint back.
+/// pass waits for the disk. The file is complete when the engine has given the endpoint back. To be attached with a
+/// coefficient of 1: an endpoint with a longer buffer that never holds anything looks to the engine as if it ran dry.
 ///
 /// # Errors
 /// [`RecordError`].

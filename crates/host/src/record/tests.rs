@@ -1,8 +1,8 @@
 use std::io;
 use std::sync::Mutex;
 
-use soundpost_core::{ChannelLayout, FrameCount, Instant, SampleFormat, SampleRate};
-use soundpost_endpoint::{BufferFlag, OutputEndpointRt, RtHalf};
+use soundpost_core::{ChannelLayout, FrameCount, Gain, Hns, Instant, SampleFormat, SampleRate};
+use soundpost_endpoint::{BufferFlag, OutputEndpointRt, RtHalf, VolumeCurve};
 
 use super::queue::{SoundSender, queue};
 use super::writer::Drain;
@@ -205,4 +205,51 @@ fn e2_a_packet_that_is_too_long_gets_no_buffer() {
     let mut endpoint = offline(&dir.path().join("a.wav"), FORMAT, Arc::new(MonotonicClock)).unwrap();
     ready(&mut endpoint);
     assert!(realtime(&mut endpoint).acquire(FrameCount::new(481), None).is_none());
+}
+
+#[test]
+fn x1_a_recording_ends_with_its_last_packet() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.wav");
+    let (mut endpoint, recording) = record(&path, FORMAT, Arc::new(MonotonicClock)).unwrap();
+    assert!(endpoint.control.last_buffer_control());
+    ready(&mut endpoint);
+    let (one, two) = (sound(7, 480), sound(900, 123));
+    play(&mut endpoint, &[(&one, BufferFlag::Valid)]);
+    let last = realtime(&mut endpoint);
+    last.acquire(FrameCount::new(123), None).unwrap().copy_from_slice(&two);
+    last.release_last(FrameCount::new(123), BufferFlag::Valid);
+    last.processing_complete();
+    drop(endpoint);
+    let status = recording.finish(Duration::from_secs(30));
+    assert_eq!((status.frames, status.closed), (603, true));
+    assert!(std::fs::read(&path).unwrap()[HEADER..] == [one, two].concat());
+}
+
+#[test]
+fn x1_a_recording_has_a_volume_a_mute_and_a_meter() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.wav");
+    let (mut endpoint, recording) = record(&path, FORMAT, Arc::new(MonotonicClock)).unwrap();
+    ready(&mut endpoint);
+    let control = &mut endpoint.control;
+    let (half, none) = ([Gain::new(0.5); 2], VolumeCurve::None);
+    control.offload_volume().unwrap().set_channel_volumes(&half, none, Hns::ZERO).unwrap();
+    let steady = 8_000_i16.to_le_bytes().repeat(2 * 480);
+    for _ in 0..10 {
+        play(&mut endpoint, &[(&steady, BufferFlag::Valid)]);
+    }
+    let mut peaks = [0.0; 2];
+    endpoint.control.offload_meter().unwrap().metering(&mut peaks).unwrap();
+    assert_eq!(peaks, [4_000.0 / 32_768.0; 2]);
+    endpoint.control.offload_mute().unwrap().set_muted(true).unwrap();
+    for _ in 0..2 {
+        play(&mut endpoint, &[(&steady, BufferFlag::Valid)]);
+    }
+    drop(endpoint);
+    assert!(recording.finish(Duration::from_secs(30)).closed);
+    let file = std::fs::read(&path).unwrap();
+    let packet = |number: usize| &file[HEADER + number * 1_920..][..1_920];
+    assert!(packet(9) == 4_000_i16.to_le_bytes().repeat(2 * 480));
+    assert!(packet(11).iter().all(|byte| *byte == 0), "muted within a packet");
 }

@@ -7,6 +7,7 @@ use soundpost_dsp::convert;
 use soundpost_endpoint::{BufferFlag, Fault, Filled, RenderPort};
 use soundpost_queue::frames::{FrameReader, FrameWriter};
 
+use super::stream::Course;
 use crate::account::{Account, Limits};
 use crate::guard::Protection;
 use crate::path::Path;
@@ -32,9 +33,29 @@ pub struct RenderConnection {
     ringing: FrameCount,
     /// Sound starts: prime.
     starting: bool,
+    /// Whether the endpoint is told where sound ends (X1).
+    last_buffer: bool,
+    /// Whether the endpoint applies the device's volume and mute (X1), and not the bus.
+    applies_volume: bool,
+    end: End,
+    /// Sound begins anew after its end: prime before it.
+    again: bool,
+    /// How late this pass is.
+    lateness: Duration,
     /// When the endpoint was last filled, and up to where.
     filled: Option<(Instant, FrameCount)>,
     account: Account,
+}
+
+/// How the sound of an endpoint with last-buffer control stands (X1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Its end is not known.
+    Open,
+    /// What waits is all there is.
+    Near,
+    /// The endpoint has it all and was told so.
+    Over,
 }
 
 /// What a connection is made of; allocated by the control side.
@@ -45,6 +66,10 @@ pub struct RenderConnectionParts {
     pub path: Path,
     /// A queue for frames that wait, at the endpoint's layout: at least four packets long.
     pub waiting: (FrameWriter<f32>, FrameReader<f32>),
+    /// Whether the endpoint has last-buffer control (X1).
+    pub last_buffer: bool,
+    /// Whether the endpoint applies the device's volume and mute instead of the bus (X1). One of a bus at most.
+    pub applies_volume: bool,
     /// Where statistics go.
     pub publisher: stats::ConnectionWriter,
 }
@@ -58,7 +83,7 @@ impl RenderConnection {
     /// A connection over which nothing has gone yet.
     #[must_use]
     pub fn new(parts: RenderConnectionParts) -> Self {
-        let RenderConnectionParts { port, path, waiting, publisher } = parts;
+        let RenderConnectionParts { port, path, waiting, last_buffer, applies_volume, publisher } = parts;
         let most_waiting = FrameCount::new(port.largest_packet().get().saturating_mul(MOST_WAITING));
         Self {
             port,
@@ -68,6 +93,11 @@ impl RenderConnection {
             sounding: 0,
             ringing: FrameCount::ZERO,
             starting: true,
+            last_buffer,
+            applies_volume,
+            end: End::Open,
+            again: false,
+            lateness: Duration::ZERO,
             filled: None,
             account: Account::new(publisher),
         }
@@ -77,6 +107,11 @@ impl RenderConnection {
     #[must_use]
     pub fn fault(&self) -> Option<Fault> {
         self.account.fault()
+    }
+
+    /// Whether the endpoint applies the device's volume and mute (X1).
+    pub(crate) fn applies_volume(&self) -> bool {
+        self.applies_volume && self.account.fault().is_none()
     }
 
     /// Gives the endpoint's port back.
@@ -92,6 +127,7 @@ impl RenderConnection {
         }
         if active {
             self.starting = true;
+            (self.end, self.again) = (End::Open, false);
             self.account.start();
             let left = self.waiting.1.queued();
             self.waiting.1.discard(left);
@@ -113,6 +149,7 @@ impl RenderConnection {
         if self.account.fault().is_some() {
             return;
         }
+        self.lateness = turn.lateness;
         let started = protection.now();
         let port = &mut self.port;
         let answer = protection.call("current_padding", || port.padding());
@@ -120,7 +157,7 @@ impl RenderConnection {
             self.account.observe(padding, &position);
             if self.starting || self.ran_dry(now) {
                 self.starting = false;
-                self.prime(turn.lateness, protection);
+                self.prime(self.waiting.1.queued(), protection);
             }
         }
         self.account.spent_since(started, protection);
@@ -142,12 +179,12 @@ impl RenderConnection {
     }
 
     /// Fills the endpoint with silence up to where it would stand if the pass had come in time and sound had been
-    /// going on: a packet below full.
-    fn prime(&mut self, lateness: Duration, protection: Protection<'_>) {
+    /// going on: a packet below full. `before` frames that wait come before what this pass mixes, and count.
+    fn prime(&mut self, before: FrameCount, protection: Protection<'_>) {
         let rate = self.port.format().rate;
-        let late = FrameCount::new(u32::try_from(rate.frames_in_duration(lateness)).unwrap_or(u32::MAX));
+        let late = FrameCount::new(u32::try_from(rate.frames_in_duration(self.lateness)).unwrap_or(u32::MAX));
         let level = self.port.buffer().saturating_sub(self.port.largest_packet()).saturating_sub(late);
-        let mut missing = level.saturating_sub(self.account.padding).saturating_sub(self.waiting.1.queued());
+        let mut missing = level.saturating_sub(self.account.padding).saturating_sub(before);
         for _ in 0..self.port.buffer().get().div_ceil(self.port.largest_packet().get().max(1)) {
             let frames = missing.min(self.port.largest_packet());
             if frames.is_zero() || !self.release_silence(frames, protection) {
@@ -175,11 +212,24 @@ impl RenderConnection {
             || level.saturating_add(packet).saturating_add(packet) <= self.port.buffer().saturating_add(SLACK)
     }
 
-    /// Takes a mixed block on its way.
-    pub(crate) fn push(&mut self, mix: &[f32], silent: bool, between: &mut [f32], block: &mut [f32]) {
-        if self.account.fault().is_some() {
+    /// Takes a mixed block on its way. An endpoint that knows the end of sound gets, of the block in which all sound ends,
+    /// what comes before the end and what is still inside of the path, and nothing more until a stream plays again (X1).
+    pub(crate) fn push(&mut self, mix: &[f32], silent: bool, course: Course, between: &mut [f32], block: &mut [f32]) {
+        let nothing = matches!(course, Course::Absent | Course::Ends(FrameCount::ZERO));
+        if self.account.fault().is_some() || (nothing && self.end != End::Open) {
             return;
         }
+        if self.end == End::Over {
+            // Another sound begins. It has nothing to do with what is left in the path.
+            self.path.reset();
+            self.again = true;
+        }
+        self.end = End::Open;
+        let ends = self.last_buffer && matches!(course, Course::Ends(_));
+        let mix = match course {
+            Course::Ends(frames) if ends => mix.get(..frames.as_usize() * self.path.from().width()).unwrap_or_default(),
+            _ => mix,
+        };
         let carried = if self.path.is_identity() {
             mix
         } else {
@@ -196,6 +246,27 @@ impl RenderConnection {
             self.ringing = self.ringing.saturating_sub(pushed);
             self.sounding = u64::from(self.waiting.1.queued().get());
         }
+        if ends {
+            self.end = End::Near;
+            self.empty_path(between, block);
+        }
+    }
+
+    /// Sound is over: what is still inside of the path comes out.
+    fn empty_path(&mut self, between: &mut [f32], block: &mut [f32]) {
+        for _ in 0..MOST_ACQUIRES {
+            let frames = self.path.flush(between, block);
+            if frames.is_zero() {
+                break;
+            }
+            let pushed =
+                self.waiting.0.write(block.get(..frames.as_usize() * self.path.to().width()).unwrap_or_default());
+            self.account.cut(frames.saturating_sub(pushed));
+            if !self.ringing.is_zero() {
+                self.sounding = u64::from(self.waiting.1.queued().get());
+            }
+        }
+        self.ringing = FrameCount::ZERO;
     }
 
     /// Moves what waits to the endpoint as far as it has space, and ends the pass.
@@ -204,6 +275,9 @@ impl RenderConnection {
             return;
         }
         let started = protection.now();
+        if core::mem::take(&mut self.again) {
+            self.prime(FrameCount::ZERO, protection);
+        }
         for _ in 0..MOST_ACQUIRES {
             if !self.transfer(source, protection) {
                 break;
@@ -225,7 +299,8 @@ impl RenderConnection {
             });
             self.account.keep(answer);
         }
-        self.filled = Some((now, self.account.padding));
+        // An endpoint that plays its last frames is meant to run dry.
+        self.filled = (self.end == End::Open).then_some((now, self.account.padding));
         self.account.spent_since(started, protection);
         self.account.end_pass(limits, protection);
         self.publish();
@@ -236,7 +311,8 @@ impl RenderConnection {
         let waiting = self.waiting.1.queued();
         let space = self.port.buffer().saturating_sub(self.account.padding);
         let frames = space.min(waiting).min(self.port.largest_packet());
-        if frames.is_zero() {
+        let last = self.end == End::Near && frames == waiting;
+        if frames.is_zero() && !last {
             return false;
         }
         let silent = self.sounding == 0;
@@ -245,7 +321,7 @@ impl RenderConnection {
         let source = source.get_mut(..samples).unwrap_or_default();
         let (port, queue) = (&mut self.port, &mut self.waiting.1);
         let answer = protection.call("acquire and release", || {
-            port.packet(frames, None, |bytes| {
+            let fill = |bytes: &mut [u8]| {
                 if silent {
                     queue.discard(frames);
                     return Filled { frames, flag: BufferFlag::Silent };
@@ -253,8 +329,12 @@ impl RenderConnection {
                 queue.read(source);
                 convert::encode(format.sample, source, bytes);
                 Filled { frames, flag: BufferFlag::Valid }
-            })
+            };
+            if last { port.last_packet(frames, None, fill) } else { port.packet(frames, None, fill) }
         });
+        if last {
+            self.end = End::Over;
+        }
         let Some(released) = self.account.keep(answer) else { return false };
         self.account.padding = self.account.padding.saturating_add(released);
         self.sounding = self.sounding.saturating_sub(u64::from(frames.get()));

@@ -13,6 +13,7 @@ use crate::scratch::Scratch;
 use crate::timeline::Turn;
 
 pub use connection::{RenderConnection, RenderConnectionParts};
+use stream::Course;
 pub use stream::{RenderStream, RenderStreamParts};
 
 /// A render device seen from the real-time thread.
@@ -20,6 +21,8 @@ pub use stream::{RenderStream, RenderStreamParts};
 pub struct RenderBus {
     bus: Bus,
     limiter: Limiter,
+    /// Behind the volume, for connections that take the mix after an endpoint that applies it itself (X1).
+    rest_limiter: Limiter,
     /// Frames since a stream last had a reason to go on.
     quiet: u64,
     idle_after: u64,
@@ -31,6 +34,7 @@ impl RenderBus {
     pub fn new(parts: BusParts) -> Self {
         Self {
             limiter: Limiter::new(parts.place.layout.channels()),
+            rest_limiter: Limiter::new(parts.place.layout.channels()),
             quiet: 0,
             idle_after: parts.place.rate.frames_in_duration(parts.idle_after),
             bus: Bus::new(parts),
@@ -70,6 +74,7 @@ impl RenderBus {
     {
         self.bus.stop();
         self.limiter.reset();
+        self.rest_limiter.reset();
         for connection in connections {
             connection.as_mut().set_active(false, protection);
         }
@@ -147,33 +152,59 @@ impl RenderBus {
         let mix = mix.get_mut(..samples).unwrap_or_default();
         mix.fill(0.0);
         let (mut sounds, mut busy) = (false, false);
+        let mut course = Course::Absent;
         for stream in streams {
             let stream = stream.as_mut();
             sounds |= stream.mix_into(mix, frames, self.bus.stats.frames, source, between, block);
             busy |= stream.is_busy();
+            course = course.and(stream.course());
         }
-        let silent = !(sounds && self.finish(mix));
+        let applied_there = connections.iter_mut().any(|connection| connection.as_mut().applies_volume());
+        let silent = !(sounds && self.finish(mix, applied_there));
         if silent {
-            let Bus { volume, levels, stats, .. } = &mut self.bus;
-            volume.advance(frames);
+            let Bus { levels, stats, .. } = &mut self.bus;
             levels.add_silence(frames);
             stats.silent = stats.silent.saturating_add(1);
         }
         self.quiet = self.quiet.saturating_add(u64::from(frames.get()));
-        for connection in connections {
-            connection.as_mut().push(mix, silent, between, block);
+        let mut send = |there: bool, mix: &[f32], silent: bool| {
+            for connection in connections.iter_mut().map(AsMut::as_mut) {
+                if connection.applies_volume() == there {
+                    connection.push(mix, silent, course, between, block);
+                }
+            }
+        };
+        if !applied_there {
+            if silent {
+                self.bus.volume.advance(frames);
+            }
+            send(false, mix, silent);
+            return busy;
         }
+        // An endpoint applies the volume for itself; the bus does for all others, after it has had the mix.
+        send(true, mix, silent);
+        let silent = silent || self.bus.volume.is_silent();
+        if silent {
+            self.bus.volume.advance(frames);
+            mix.fill(0.0);
+        } else {
+            self.bus.volume.apply(mix, self.bus.place.layout.channels());
+            self.rest_limiter.process(mix);
+        }
+        send(false, mix, silent);
         busy
     }
 
-    /// Volume and limiter of the device. Returns whether there is sound left.
-    fn finish(&mut self, mix: &mut [f32]) -> bool {
+    /// Volume (but where an endpoint applies it) and limiter of the device. Returns whether there is sound left.
+    fn finish(&mut self, mix: &mut [f32], applied_there: bool) -> bool {
         let Bus { place, volume, levels, stats, .. } = &mut self.bus;
-        if volume.is_silent() {
-            mix.fill(0.0);
-            return false;
+        if !applied_there {
+            if volume.is_silent() {
+                mix.fill(0.0);
+                return false;
+            }
+            volume.apply(mix, place.layout.channels());
         }
-        volume.apply(mix, place.layout.channels());
         let level = self.limiter.process(mix);
         if !self.limiter.is_idle() {
             stats.limited = stats.limited.saturating_add(u64::from(level.frames().get()));
@@ -181,7 +212,8 @@ impl RenderBus {
         if level.highest_peak() == 0.0 {
             return false;
         }
-        levels.add(&level);
+        // Levels are shown as after the volume, whoever applies it.
+        levels.add(&if applied_there { level.scaled(volume.current()) } else { level });
         true
     }
 

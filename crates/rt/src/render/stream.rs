@@ -33,9 +33,33 @@ pub struct RenderStream {
     /// The end was reported and nothing can follow.
     over: bool,
     moved: bool,
+    /// What the last packet was to this stream.
+    course: Course,
     levels: LevelWindow,
     stats: StreamStats,
     publisher: stats::StreamWriter,
+}
+
+/// What a packet is to a stream, or to all streams of a bus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Course {
+    /// Nothing comes from it: paused, not begun, run dry before, or over for longer.
+    Absent,
+    /// It goes on, or has run dry and is expected to go on.
+    GoesOn,
+    /// Its writer is gone, or has asked for it to be heard, and the packet's first so many frames are its last ones.
+    Ends(FrameCount),
+}
+
+impl Course {
+    /// What the packet is to both: the end of all sound is the later one, unless something goes on.
+    pub(crate) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::GoesOn, _) | (_, Self::GoesOn) => Self::GoesOn,
+            (Self::Ends(a), Self::Ends(b)) => Self::Ends(a.max(b)),
+            (Self::Absent, any) | (any, Self::Absent) => any,
+        }
+    }
 }
 
 /// What a stream is made of; allocated by the control side.
@@ -79,6 +103,7 @@ impl RenderStream {
             ends_at: None,
             over: false,
             moved: false,
+            course: Course::Absent,
             levels,
             stats: StreamStats::default(),
             publisher,
@@ -159,6 +184,11 @@ impl RenderStream {
         self.moved || (self.ringing && !self.is_closed()) || self.wants_passes()
     }
 
+    /// What the packet that was mixed last was to this stream.
+    pub(crate) fn course(&self) -> Course {
+        self.course
+    }
+
     /// Adds the next frames to the mix, up to bus frame `end`. Returns whether there may be sound in them.
     pub(crate) fn mix_into(
         &mut self,
@@ -174,6 +204,7 @@ impl RenderStream {
         let ending = ended || self.drains.is_open();
         let queued = self.input.queued();
         let held = self.waiting && !ending && (queued < self.prebuffer || queued.is_zero());
+        self.course = Course::Absent;
         if self.is_closed() || (held && !self.ringing) {
             if self.paused {
                 // The queue ran dry before the fade was over.
@@ -185,6 +216,11 @@ impl RenderStream {
         }
         let (produced, dry) =
             self.pull(frames, if held { FrameCount::ZERO } else { queued }, ending, source, between, block);
+        self.course = match (dry && !self.ringing, ended && self.ends_at.is_some()) {
+            (true, false) if ending => Course::Ends(produced),
+            (true, true) => Course::Absent,
+            _ => Course::GoesOn,
+        };
         // What is inside of the path comes out so much later, unless it all came out just now.
         let inside = if self.ringing || !dry { u64::from(self.path.delay().get()) } else { 0 };
         self.drains.taken(self.stats.frames, end.saturating_add(inside));

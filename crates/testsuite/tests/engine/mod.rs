@@ -11,6 +11,8 @@ mod capture;
 mod control;
 mod drain;
 mod faults;
+mod further;
+mod further_faults;
 mod lend;
 mod mixing;
 mod random;
