@@ -1,0 +1,46 @@
+//! `counts CASE RUNS` runs one case, for valgrind to count the instructions of: `cargo xtask counts` starts it so.
+//!
+//! What is counted happens within [`counted`] alone: valgrind is told that function's name (`--toggle-collect`).
+
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that speaks to xtask")]
+
+use std::process::ExitCode;
+
+use soundpost_benches::cases::{ALL, Case, Recipe};
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let outcome = match args.as_slice() {
+        ["list"] => {
+            ALL.iter().for_each(|recipe| println!("{}", recipe.name()));
+            Ok(())
+        }
+        [name, runs] => run(name, runs),
+        _ => Err("usage: counts list | counts CASE RUNS".to_owned()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("counts: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(name: &str, runs: &str) -> Result<(), String> {
+    let runs: u32 = runs.parse().map_err(|error| format!("{runs}: {error}"))?;
+    let recipe = Recipe::find(name).ok_or_else(|| format!("{name}: no such case; `counts list` names them"))?;
+    let mut case = recipe.make().map_err(|error| error.to_string())?;
+    for _ in 0..runs {
+        case.prepare();
+        counted(case.as_mut());
+    }
+    Ok(())
+}
+
+#[inline(never)]
+fn counted(case: &mut dyn Case) {
+    case.run();
+}
