@@ -83,7 +83,8 @@ impl PassRig {
 
     /// A device whose one stream is muted: passes go on, and all of them are silent.
     pub(crate) fn silent() -> Result<Self, BenchError> {
-        let config = RigConfig { streams: 1, rate: 48_000, sample: SampleFormat::F32, listener: Some(SampleFormat::F32) };
+        let config =
+            RigConfig { streams: 1, rate: 48_000, sample: SampleFormat::F32, listener: Some(SampleFormat::F32) };
         let mut rig = Self::new(config)?;
         rig.engine.set_device_muted(rig.session, rig.device, true)?;
         for _ in 0..100 {
@@ -105,7 +106,8 @@ impl PassRig {
             self.engine.maintain();
         }
         let snapshot = self.engine.snapshot();
-        let devices = snapshot.sessions.iter().filter(|found| found.id == self.session).flat_map(|found| &found.devices);
+        let devices =
+            snapshot.sessions.iter().filter(|found| found.id == self.session).flat_map(|found| &found.devices);
         let device = devices.into_iter().find(|found| found.id == self.device);
         let device = device.ok_or(BenchError::Idle("a session without its device"))?;
         let sounding = device.stats.levels.peak.iter().any(|peak| *peak > 0.0);
