@@ -18,7 +18,7 @@ pub mod simulate;
 
 pub use clock::VirtualClock;
 pub use digest::Digest;
-pub use faulty::{Breach, CaptureBreach, faulty_capture, faulty_render};
+pub use faulty::{Breach, CaptureBreach, PLANNED_PANIC, faulty_capture, faulty_render};
 pub use order::{Finding, check_order};
 pub use probe::{Call, Entry, Probe, capture_probe, render_probe};
 pub use runner::{Gate, Runner, WakeFlag};
