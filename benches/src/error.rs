@@ -18,6 +18,9 @@ pub enum BenchError {
     /// A rate that the engine does not carry.
     #[error("{0}")]
     Rate(#[from] soundpost_core::UnsupportedRate),
+    /// A scenario that was refused.
+    #[error(transparent)]
+    Simulation(#[from] soundpost_testkit::simulate::SimulationError),
     /// What is measured did not happen: the number would say nothing.
     #[error("a benchmark did not do what it is to measure: {0}")]
     Idle(&'static str),

@@ -18,6 +18,7 @@ mod contract;
 mod error;
 mod kernels;
 mod rig;
+pub mod sessions;
 mod timing;
 
 pub use error::BenchError;

@@ -3,29 +3,22 @@
 //! What is counted happens within [`counted`] alone: valgrind is told that function's name (`--toggle-collect`).
 
 #![forbid(unsafe_code)]
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that speaks to xtask")]
-
-use std::process::ExitCode;
+#![expect(clippy::print_stdout, reason = "a program that speaks to xtask")]
 
 use soundpost_benches::cases::{ALL, Case, Recipe};
 
-fn main() -> ExitCode {
+fn main() -> Result<(), String> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let outcome = match args.as_slice() {
+    match args.as_slice() {
         ["list"] => {
             ALL.iter().for_each(|recipe| println!("{}", recipe.name()));
             Ok(())
         }
+        ["sessions-10", runs] => sessions(10, runs),
+        ["sessions-1000", runs] => sessions(1_000, runs),
         [name, runs] => run(name, runs),
         _ => Err("usage: counts list | counts CASE RUNS".to_owned()),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            eprintln!("counts: {why}");
-            ExitCode::FAILURE
-        }
     }
 }
 
@@ -36,6 +29,16 @@ fn run(name: &str, runs: &str) -> Result<(), String> {
     for _ in 0..runs {
         case.prepare();
         counted(case.as_mut());
+    }
+    Ok(())
+}
+
+/// Each run is a second of so many sessions, after one that nobody counts.
+fn sessions(count: u32, runs: &str) -> Result<(), String> {
+    let runs: u32 = runs.parse().map_err(|error| format!("{runs}: {error}"))?;
+    let mut case = soundpost_benches::sessions::Sessions::new(count).map_err(|error| error.to_string())?;
+    for _ in 0..runs {
+        counted(&mut case);
     }
     Ok(())
 }

@@ -188,9 +188,22 @@ impl Simulation {
     /// # Errors
     /// [`SimulationError::Engine`] where the engine refuses something that was planned.
     pub fn run(&mut self, progress: &mut dyn FnMut(f64)) -> Result<Outcome, SimulationError> {
+        self.run_until(self.end, progress)?;
+        Ok(self.outcome())
+    }
+
+    /// Plays so many seconds more, whatever the scenario's length.
+    ///
+    /// # Errors
+    /// As [`Simulation::run`].
+    pub fn run_on(&mut self, seconds: f64) -> Result<(), SimulationError> {
+        self.run_until(self.runner.now() + duration(seconds), &mut |_| {})
+    }
+
+    fn run_until(&mut self, end: Instant, progress: &mut dyn FnMut(f64)) -> Result<(), SimulationError> {
         let passes = self.runner.passes();
         let mut commands = 0;
-        while let Some(at) = self.plan.next().filter(|at| *at <= self.end) {
+        while let Some(at) = self.plan.next().filter(|at| *at <= end) {
             self.runner.run_for(at.saturating_since(self.runner.now()));
             // A slow endpoint or a stall may have moved the clock further than that.
             let now = self.runner.now();
@@ -207,11 +220,11 @@ impl Simulation {
             }
             self.take_events()?;
         }
-        self.runner.run_for(self.end.saturating_since(self.runner.now()));
+        self.runner.run_for(end.saturating_since(self.runner.now()));
         self.take_events()?;
-        self.runs = self.runner.passes() - passes;
+        self.runs += self.runner.passes() - passes;
         progress(self.seconds());
-        Ok(self.outcome())
+        Ok(())
     }
 
     fn seconds(&self) -> f64 {
