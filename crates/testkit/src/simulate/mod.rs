@@ -9,10 +9,12 @@
 //! the resampling library and the system's sine choose their instructions by the processor, and round by them.
 
 mod cast;
+mod lane;
 mod listener;
 mod outcome;
 mod plan;
 mod read;
+mod room;
 mod run;
 mod scenario;
 mod sound;

@@ -21,8 +21,8 @@ pub(super) enum Action {
     Stall(Duration),
     /// The applications of a group come round.
     ComeRound(usize),
-    /// Latency and padding are noted.
-    Sample,
+    /// Latency and padding are noted, for so many times by then.
+    Sample(u32),
 }
 
 /// What is going to happen. At the same time: in the order in which it was planned.
@@ -59,14 +59,14 @@ mod tests {
         let at = |nanos| Instant::from_nanos(nanos);
         let mut plan = Plan::default();
         for (time, action) in
-            [(20, Action::Sample), (10, Action::Leave(1)), (10, Action::Arrive(1)), (30, Action::Open(1))]
+            [(20, Action::Sample(1)), (10, Action::Leave(1)), (10, Action::Arrive(1)), (30, Action::Open(1))]
         {
             plan.add(at(time), action);
         }
         assert_eq!(plan.next(), Some(at(10)));
         assert_eq!(plan.take(at(9)), None);
         let taken: Vec<_> = std::iter::from_fn(|| plan.take(at(20))).collect();
-        assert_eq!(taken, [Action::Leave(1), Action::Arrive(1), Action::Sample]);
+        assert_eq!(taken, [Action::Leave(1), Action::Arrive(1), Action::Sample(1)]);
         assert_eq!(plan.next(), Some(at(30)));
     }
 }

@@ -1,226 +1,356 @@
-//! Who is there: sessions, applications and endpoints, and what is known of those that have left.
+//! What all lanes share: the control side, who is there, and what was seen of them.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::time::Duration;
 
-use soundpost_core::{ChannelLayout, Gain, Hns, SampleRate};
-use soundpost_endpoint::Endpoint;
-use soundpost_endpoint::stock::{ClockControl, RateOffset, StockConfig, TestSignal, capture};
-use soundpost_engine::{
-    AttachConfig, ConnectionId, DeviceConfig, DeviceId, EndpointId, Engine, EngineError, SessionId, StreamConfig,
-    StreamId, StreamReader, StreamWriter,
-};
+use soundpost_core::{Hns, Instant};
+use soundpost_engine::{ConnectionSnapshot, DeviceSnapshot, Engine, EngineEvent, StreamId, StreamSnapshot};
 
-use super::cast::{nanos, ppb};
-use super::listener::{Heard, chained, listener};
-use super::outcome::Totals;
+use super::cast::float;
+use super::lane::Lane;
+use super::outcome::{FaultSeen, GroupOutcome, Outcome, Point, Spread, Totals};
+use super::plan::Action;
+use super::room::{Ear, Player, Room};
 use super::run::SimulationError;
-use super::scenario::{EndpointGroup, Flow, SessionGroup, StreamGroup, duration};
-use super::sound::Table;
-use crate::{Random, Runner, faulty_capture, faulty_render};
+use super::scenario::{EndpointGroup, Flow, Scenario, SessionGroup, StreamGroup, duration};
+use super::sound::Sounds;
+use crate::{Digest, Random};
 
-/// A session of the scenario.
-pub(super) struct Room {
-    pub(super) session: SessionId,
-    /// Group and number.
-    pub(super) name: String,
-    /// Its devices, and which line of the outcome each belongs to.
-    pub(super) devices: Vec<(Flow, DeviceId, usize)>,
-    pub(super) period: Hns,
+/// What all lanes share.
+pub(super) struct Stage {
+    pub(super) engine: Engine,
+    start: Instant,
+    pub(super) rooms: Vec<Room>,
+    players: Vec<Player>,
+    ears: Vec<Ear>,
+    streams: BTreeMap<StreamId, usize>,
+    lines: Vec<GroupOutcome>,
+    /// Latency and padding, by number of the sample and by line, until all lanes have given theirs.
+    samples: BTreeMap<u32, Vec<Sample>>,
+    faults: Vec<FaultSeen>,
+    sessions: u64,
+    seed: u64,
+    buffer: Vec<u8>,
 }
 
-/// An application with one stream.
-pub(super) struct Player {
-    pub(super) room: usize,
-    pub(super) device: DeviceId,
-    pub(super) line: usize,
-    pub(super) config: StreamConfig,
-    pub(super) id: Option<StreamId>,
-    pipe: Pipe,
-    /// Of what was recorded.
-    pub(super) digest: u64,
-}
+/// Milliseconds of latency and of padding.
+type Sample = (Vec<f64>, Vec<f64>);
 
-enum Pipe {
-    Plays { sound: Table, at: usize, writer: Option<StreamWriter> },
-    Records { reader: Option<StreamReader> },
-}
+/// Commands after which a worker is let run: its queue holds 4,096.
+const COMMANDS: usize = 1_000;
 
-/// An endpoint, attached or not.
-pub(super) struct Ear {
-    pub(super) room: usize,
-    pub(super) device: DeviceId,
-    pub(super) line: usize,
-    config: EndpointGroup,
-    stock: StockConfig,
-    pub(super) place: Option<(ConnectionId, EndpointId)>,
-    pub(super) clock: Option<ClockControl>,
-    pub(super) heard: Option<Arc<Heard>>,
-}
-
-impl Room {
-    /// Opens a session and the devices that its group asks for.
-    pub(super) fn open(
-        engine: &mut Engine,
-        group: &SessionGroup,
-        name: String,
-        lines: &[(Flow, usize)],
-    ) -> Result<Self, SimulationError> {
-        let session = engine.open_session(name.clone())?;
-        let rate: SampleRate = group.sample_rate()?;
-        let mut devices = Vec::new();
-        for (flow, line) in lines {
-            let mut config = DeviceConfig::new(flow.to_string(), flow.data_flow());
-            (config.rate, config.period) = (rate, group.period());
-            config.layout = ChannelLayout::STEREO;
-            devices.push((*flow, engine.open_device(session, config)?, *line));
+impl Stage {
+    pub(super) fn new(engine: Engine, start: Instant, scenario: &Scenario) -> Self {
+        Self {
+            engine,
+            start,
+            rooms: Vec::new(),
+            players: Vec::new(),
+            ears: Vec::new(),
+            streams: BTreeMap::new(),
+            lines: Vec::new(),
+            samples: BTreeMap::new(),
+            faults: Vec::new(),
+            sessions: scenario.session_count(),
+            seed: scenario.seed,
+            buffer: vec![0; 65_536],
         }
-        Ok(Self { session, name, devices, period: group.period() })
     }
 
-    pub(super) fn device(&self, flow: Flow) -> Option<(DeviceId, usize)> {
-        self.devices.iter().find(|(found, ..)| *found == flow).map(|(_, device, line)| (*device, *line))
+    /// The lines that a group's devices belong to.
+    pub(super) fn add_lines(&mut self, group: &SessionGroup) -> Vec<(Flow, usize)> {
+        let flows = [Flow::Render, Flow::Capture].into_iter().filter(|flow| {
+            *flow == Flow::Render
+                || group.streams.iter().any(|stream| stream.flow == *flow)
+                || group.endpoints.iter().any(|endpoint| endpoint.flow == *flow)
+        });
+        let mut lines = Vec::new();
+        for flow in flows {
+            lines.push((flow, self.lines.len()));
+            self.lines.push(GroupOutcome {
+                name: group.name.clone(),
+                flow,
+                sessions: group.count.into(),
+                totals: Totals::default(),
+                points: Vec::new(),
+            });
+        }
+        lines
     }
-}
 
-impl Player {
-    /// An application that has not opened its stream yet; `sound` is what it plays, from a frame of its own on.
-    pub(super) fn new(
-        room: usize,
-        (device, line): (DeviceId, usize),
+    /// Plans the streams of the last room.
+    pub(super) fn add_players(
+        &mut self,
+        lane: &mut Lane,
         group: &StreamGroup,
-        sound: Option<Table>,
+        sounds: &mut Sounds,
         random: &mut Random,
-    ) -> Result<Self, SimulationError> {
-        let format = group.format()?;
-        let mut config = StreamConfig::new("player", format);
-        config.volume = Gain::new(group.volume);
-        config.capacity = std::time::Duration::from_millis(group.queue_ms.into());
-        let pipe = match sound {
-            Some(sound) => {
-                let frame = usize::try_from(random.below(format.rate.get().into())).unwrap_or(0);
-                Pipe::Plays { sound, at: frame * format.frame_bytes(), writer: None }
-            }
-            None => Pipe::Records { reader: None },
-        };
-        Ok(Self { room, device, line, config, id: None, pipe, digest: 0 })
-    }
-
-    pub(super) fn open(&mut self, engine: &mut Engine, session: SessionId) -> Result<StreamId, EngineError> {
-        let id = match &mut self.pipe {
-            Pipe::Plays { writer, .. } => {
-                let (id, opened) = engine.open_stream(session, self.device, self.config.clone())?;
-                *writer = Some(opened);
-                id
-            }
-            Pipe::Records { reader } => {
-                let (id, opened) = engine.open_capture(session, self.device, self.config.clone())?;
-                *reader = Some(opened);
-                id
-            }
-        };
-        self.id = Some(id);
-        Ok(id)
-    }
-
-    /// Has no more to say, or wants no more. Returns whether its stream can be closed at once.
-    pub(super) fn finish(&mut self) -> bool {
-        match &mut self.pipe {
-            Pipe::Plays { writer, .. } => {
-                *writer = None;
-                false
-            }
-            Pipe::Records { reader } => {
-                *reader = None;
-                true
+    ) -> Result<(), SimulationError> {
+        let room = self.rooms.len().saturating_sub(1);
+        let Some(place) = self.rooms.get(room).and_then(|room| room.device(group.flow)) else { return Ok(()) };
+        for _ in 0..group.count {
+            let sound = match group.flow {
+                Flow::Render => Some(sounds.table(group, group.format()?)),
+                Flow::Capture => None,
+            };
+            let later = duration(group.spread).mul_f64(share(random));
+            let player = self.players.len();
+            self.players.push(Player::new(room, place, group, sound, random)?);
+            lane.plan.add(self.start + duration(group.starts) + later, Action::Open(player));
+            if let Some(ends) = group.ends {
+                lane.plan.add(self.start + duration(ends) + later, Action::Finish(player));
             }
         }
+        Ok(())
     }
 
-    /// Fills the queue, or empties it. Returns whether the application will come round again.
-    pub(super) fn come_round(&mut self, buffer: &mut [u8]) -> bool {
-        match &mut self.pipe {
-            Pipe::Plays { sound, at, writer: Some(writer) } => loop {
-                let rest = sound.get(*at..).unwrap_or_default();
-                let written = writer.format().bytes_of(writer.write(rest));
-                *at += written;
-                if *at < sound.len() || written == 0 {
-                    return true;
-                }
-                *at = 0;
-            },
-            Pipe::Records { reader: Some(reader) } => loop {
-                let read = reader.format().bytes_of(reader.read(buffer));
-                if read == 0 {
-                    return true;
-                }
-                self.digest = chained(self.digest, buffer.get(..read).unwrap_or_default());
-            },
-            _ => false,
-        }
-    }
-}
-
-impl Ear {
-    pub(super) fn new(
-        room: usize,
-        (device, line): (DeviceId, usize),
+    /// Plans the endpoints of the last room.
+    pub(super) fn add_ears(
+        &mut self,
+        lane: &mut Lane,
         group: &EndpointGroup,
         random: &mut Random,
-    ) -> Result<Self, SimulationError> {
-        let mut stock = StockConfig::new(group.format()?);
-        let spread = 2 * u64::from(ppb(group.clock_spread_ppm).unsigned_abs()) + 1;
-        let own = i64::try_from(random.below(spread)).unwrap_or(0) - i64::from(ppb(group.clock_spread_ppm));
-        let offset = i64::from(ppb(group.clock_ppm)) + own;
-        stock.offset = RateOffset::from_ppb(i32::try_from(offset).unwrap_or(0));
-        stock.event_driven = group.event_driven;
-        Ok(Self { room, device, line, config: group.clone(), stock, place: None, clock: None, heard: None })
-    }
-
-    /// Makes the endpoint, registers it, connects it, attaches it.
-    pub(super) fn arrive(&mut self, runner: &mut Runner, room: &Room, seed: u64) -> Result<(), EngineError> {
-        let endpoint = self.make(runner, room.period, seed);
-        let engine = &mut runner.engine;
-        let endpoint = engine.register(room.session, "endpoint", endpoint)?;
-        let connection = engine.connect(room.session, self.device)?;
-        let attach = AttachConfig { coefficient: self.config.periods, event_driven: self.config.event_driven };
-        self.place = Some((connection, endpoint));
-        engine.attach(room.session, connection, endpoint, attach)
-    }
-
-    fn make(&mut self, runner: &mut Runner, period: Hns, seed: u64) -> Endpoint {
-        let clock = runner.endpoint_clock();
-        let sound_for = duration(self.config.fault_at - self.config.arrives);
-        let passes = u32::try_from(nanos(sound_for) / nanos(period.to_duration()).max(1)).unwrap_or(u32::MAX);
-        let breaches = self.config.fault.map(|fault| (fault.render(), fault.capture()));
-        match (self.config.flow, breaches) {
-            (Flow::Render, Some((Some(breach), _))) => faulty_render(&self.stock, &runner.clock, breach, passes),
-            (Flow::Capture, Some((_, Some(breach)))) => faulty_capture(&self.stock, clock, breach, passes),
-            (Flow::Render, _) => {
-                let clock = ClockControl::new(self.stock.format.rate, self.stock.offset, clock);
-                let (endpoint, heard, device) = listener(&self.stock, clock.clone());
-                if self.config.event_driven {
-                    runner.drive(device);
-                }
-                (self.clock, self.heard) = (Some(clock), Some(heard));
-                endpoint
+    ) -> Result<(), SimulationError> {
+        let room = self.rooms.len().saturating_sub(1);
+        let Some(place) = self.rooms.get(room).and_then(|room| room.device(group.flow)) else { return Ok(()) };
+        for _ in 0..group.count {
+            let later = duration(group.spread).mul_f64(share(random));
+            let ear = self.ears.len();
+            self.ears.push(Ear::new(room, place, group, random)?);
+            lane.plan.add(self.start + duration(group.arrives) + later, Action::Arrive(ear));
+            if let Some(leaves) = group.leaves {
+                lane.plan.add(self.start + duration(leaves) + later, Action::Leave(ear));
             }
-            (Flow::Capture, _) => {
-                let stock = capture(&self.stock, clock, TestSignal::Noise { seed });
-                if self.config.event_driven {
-                    runner.drive(stock.device);
+        }
+        Ok(())
+    }
+
+    /// Lets a lane come to `end`.
+    pub(super) fn run_lane(
+        &mut self,
+        lane: &mut Lane,
+        end: Instant,
+        sample_every: Duration,
+    ) -> Result<(), SimulationError> {
+        let mut commands = 0;
+        while let Some(at) = lane.plan.next().filter(|at| *at <= end) {
+            lane.run_until(at, &mut self.engine);
+            // A slow endpoint or a stall may have moved the clock further than that.
+            let now = lane.now();
+            while let Some(action) = lane.plan.take(now) {
+                self.act(lane, action, sample_every)?;
+                commands += usize::from(!matches!(action, Action::ComeRound(_) | Action::Sample(_)));
+                if commands >= COMMANDS {
+                    commands = 0;
+                    lane.settle(&mut self.engine);
                 }
-                self.clock = Some(stock.clock);
-                stock.endpoint
+            }
+            lane.settle(&mut self.engine);
+            self.take_events(now)?;
+        }
+        lane.run_until(end, &mut self.engine);
+        self.take_events(lane.now())
+    }
+
+    fn act(&mut self, lane: &mut Lane, action: Action, sample_every: Duration) -> Result<(), SimulationError> {
+        match action {
+            Action::Open(player) => self.open(lane, player)?,
+            Action::Finish(player) => {
+                if self.players.get_mut(player).is_some_and(Player::finish) {
+                    self.close(player)?;
+                }
+            }
+            Action::Arrive(ear) => self.arrive(lane, ear)?,
+            Action::Leave(ear) => self.leave(ear)?,
+            Action::Stall(time) => lane.clock.advance(time),
+            Action::ComeRound(round) => self.come_round(lane, round),
+            Action::Sample(number) => {
+                self.sample(lane.number(), number);
+                let next = number.saturating_add(1);
+                lane.plan.add(self.start + sample_every.saturating_mul(next), Action::Sample(next));
+            }
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, lane: &mut Lane, number: usize) -> Result<(), SimulationError> {
+        let Some(player) = self.players.get_mut(number) else { return Ok(()) };
+        let Some(room) = self.rooms.get(player.room) else { return Ok(()) };
+        let id = player.open(&mut self.engine, room.session)?;
+        self.streams.insert(id, number);
+        if let Some(line) = self.lines.get_mut(player.line) {
+            line.totals.streams += 1;
+        }
+        lane.join_round(number, player.habit, self.start);
+        Ok(())
+    }
+
+    fn arrive(&mut self, lane: &mut Lane, number: usize) -> Result<(), SimulationError> {
+        let Some(ear) = self.ears.get_mut(number) else { return Ok(()) };
+        let Some(room) = self.rooms.get(ear.room) else { return Ok(()) };
+        ear.arrive(&mut self.engine, lane, room, self.seed ^ u64::try_from(number).unwrap_or(0))?;
+        if let Some(line) = self.lines.get_mut(ear.line) {
+            line.totals.endpoints += 1;
+        }
+        Ok(())
+    }
+
+    fn come_round(&mut self, lane: &mut Lane, number: usize) {
+        let now = lane.now();
+        let Some(round) = lane.rounds.get_mut(number) else { return };
+        let (players, buffer) = (&mut self.players, &mut self.buffer);
+        round.players.retain(|player| players.get_mut(*player).is_some_and(|player| player.come_round(buffer)));
+        round.planned = !round.players.is_empty();
+        if round.planned {
+            lane.plan.add(now + round.interval, Action::ComeRound(number));
+        }
+    }
+
+    fn leave(&mut self, ear: usize) -> Result<(), SimulationError> {
+        let Some(ear) = self.ears.get_mut(ear) else { return Ok(()) };
+        let (Some(room), Some((connection, endpoint))) = (self.rooms.get(ear.room), ear.place.take()) else {
+            return Ok(());
+        };
+        let engine = &mut self.engine;
+        let device = engine.snapshot_of(room.session, ear.device)?;
+        if let (Some(line), Some(found)) =
+            (self.lines.get_mut(ear.line), device.connections.iter().find(|found| found.id == connection))
+        {
+            add_connection(&mut line.totals, found);
+        }
+        engine.disconnect(room.session, connection)?;
+        engine.unregister(room.session, endpoint)?;
+        Ok(())
+    }
+
+    /// Closes a stream; what it has counted is kept.
+    fn close(&mut self, number: usize) -> Result<(), SimulationError> {
+        let Some(player) = self.players.get_mut(number) else { return Ok(()) };
+        let (Some(room), Some(id)) = (self.rooms.get(player.room), player.id.take()) else { return Ok(()) };
+        self.streams.remove(&id);
+        let engine = &mut self.engine;
+        let device = engine.snapshot_of(room.session, player.device)?;
+        if let (Some(line), Some(found)) =
+            (self.lines.get_mut(player.line), device.streams.iter().find(|found| found.id == id))
+        {
+            add_stream(&mut line.totals, found);
+        }
+        engine.close_stream(room.session, id)?;
+        Ok(())
+    }
+
+    fn take_events(&mut self, now: Instant) -> Result<(), SimulationError> {
+        while let Some(event) = self.engine.poll_event() {
+            match event {
+                EngineEvent::StreamDrained { stream, .. } => {
+                    if let Some(player) = self.streams.get(&stream).copied() {
+                        self.close(player)?;
+                    }
+                }
+                EngineEvent::EndpointFaulted { session, fault, .. } => {
+                    let room = self.rooms.iter().find(|room| room.session == session);
+                    let session = room.map(|room| room.name.clone()).unwrap_or_default();
+                    let at = now.saturating_since(self.start).as_secs_f64();
+                    self.faults.push(FaultSeen { at, session, what: fault.to_string() });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn sample(&mut self, lane: usize, number: u32) {
+        let lines = self.lines.len();
+        let seen = self.samples.entry(number).or_insert_with(|| vec![Sample::default(); lines]);
+        let rooms = self.rooms.iter().filter(|room| room.lane == lane);
+        for_each_device(rooms, &self.engine, |line, device| {
+            let Some((latency, padding)) = seen.get_mut(line) else { return };
+            if device.active {
+                latency.extend(device.streams.iter().map(|stream| millis(stream.stats.latency)));
+                padding.extend(device.connections.iter().filter_map(|connection| {
+                    let rate = connection.endpoint.as_ref()?.format.rate;
+                    Some(millis(rate.hns_of(connection.stats.padding.get().into())))
+                }));
+            }
+        });
+    }
+
+    /// All lanes have come to the same time: what they have seen is complete.
+    pub(super) fn take_samples(&mut self, every: Duration) {
+        for (number, seen) in std::mem::take(&mut self.samples) {
+            let at = every.saturating_mul(number).as_secs_f64();
+            for (line, (latency, padding)) in self.lines.iter_mut().zip(seen) {
+                line.points.push(Point { at, latency: Spread::of(latency), padding: Spread::of(padding) });
             }
         }
     }
 
-    /// Adds what its own clock has counted.
-    pub(super) fn add_gaps(&self, totals: &mut Totals) {
-        match (&self.heard, &self.clock) {
-            (Some(heard), _) => totals.inserted += heard.gaps(),
-            (None, Some(clock)) => totals.inserted += clock.counts().underrun_frames,
-            (None, None) => {}
+    pub(super) fn outcome(&self, runs: u64, end: Instant) -> Outcome {
+        let mut groups = self.lines.clone();
+        for_each_device(&self.rooms, &self.engine, |line, device| {
+            let Some(GroupOutcome { totals, .. }) = groups.get_mut(line) else { return };
+            totals.passes += device.stats.passes;
+            totals.late += device.stats.late;
+            totals.missed += device.stats.missed;
+            totals.silent += device.stats.silent;
+            totals.frames += device.stats.frames;
+            device.streams.iter().for_each(|stream| add_stream(totals, stream));
+            device.connections.iter().for_each(|connection| add_connection(totals, connection));
+        });
+        for ear in &self.ears {
+            if let Some(line) = groups.get_mut(ear.line) {
+                ear.add_gaps(&mut line.totals);
+            }
+        }
+        let mut digest = Digest::new();
+        groups.iter().flat_map(|group| group.totals.words()).for_each(|word| digest.add(&word.to_le_bytes()));
+        for heard in self.ears.iter().filter_map(|ear| ear.heard.as_ref()) {
+            digest.add(&heard.digest().to_le_bytes());
+        }
+        for player in &self.players {
+            digest.add(&player.digest.to_le_bytes());
+        }
+        let mut faults = self.faults.clone();
+        // Lanes have told theirs slice by slice.
+        faults.sort_by(|a, b| a.at.total_cmp(&b.at));
+        for fault in &faults {
+            digest.add(fault.what.as_bytes());
+        }
+        let seconds = end.saturating_since(self.start).as_secs_f64();
+        Outcome { digest, seconds, sessions: self.sessions, runs, groups, faults }
+    }
+}
+
+fn for_each_device<'a>(
+    rooms: impl IntoIterator<Item = &'a Room>,
+    engine: &Engine,
+    mut look: impl FnMut(usize, &DeviceSnapshot),
+) {
+    for room in rooms {
+        for (_, device, line) in &room.devices {
+            if let Ok(device) = engine.snapshot_of(room.session, *device) {
+                look(*line, &device);
+            }
         }
     }
+}
+
+fn add_stream(totals: &mut Totals, stream: &StreamSnapshot) {
+    totals.stream_underruns += stream.stats.underruns;
+    totals.stream_lost += stream.stats.lost;
+}
+
+fn add_connection(totals: &mut Totals, connection: &ConnectionSnapshot) {
+    totals.endpoint_underruns += connection.stats.underruns;
+    totals.lost += connection.stats.cut;
+    totals.exchanged += connection.stats.frames;
+}
+
+fn millis(time: Hns) -> f64 {
+    time.to_duration().as_secs_f64() * 1e3
+}
+
+/// 0 to 1, drawn.
+fn share(random: &mut Random) -> f64 {
+    float(random.below(1_000_000)) / 1e6
 }
