@@ -123,7 +123,7 @@ mod tests {
         for (index, recipe) in ALL.iter().enumerate() {
             assert!(ALL[..index].iter().all(|other| other.name != recipe.name), "{}", recipe.name);
             if recipe.name.starts_with("pass-256") {
-                // Not in a debug build: 200 passes to warm up.
+                // Like the others, and slow in a debug build.
                 continue;
             }
             let mut case = recipe.make().unwrap();

@@ -18,6 +18,8 @@ use crate::cases::Case;
 /// 10 ms at 48 kHz: the period of all passes here.
 pub(crate) const FRAMES: u32 = 480;
 const PERIOD: Duration = Duration::from_millis(10);
+/// Passes until ramps are over and meters have shown their first level. Not more: under valgrind each is slow.
+const WARM_UP: u64 = 25;
 
 /// What a rig is made of.
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +89,7 @@ impl PassRig {
             RigConfig { streams: 1, rate: 48_000, sample: SampleFormat::F32, listener: Some(SampleFormat::F32) };
         let mut rig = Self::new(config)?;
         rig.engine.set_device_muted(rig.session, rig.device, true)?;
-        for _ in 0..100 {
+        for _ in 0..WARM_UP {
             rig.prepare();
             rig.run();
         }
@@ -100,7 +102,7 @@ impl PassRig {
         for writer in &mut self.writers {
             writer.write(&self.packet);
         }
-        for _ in 0..200 {
+        for _ in 0..WARM_UP {
             self.prepare();
             self.run();
             self.engine.maintain();
@@ -112,7 +114,7 @@ impl PassRig {
         let device = device.ok_or(BenchError::Idle("a session without its device"))?;
         let sounding = device.stats.levels.peak.iter().any(|peak| *peak > 0.0);
         let dry = device.streams.iter().any(|stream| stream.stats.underruns > 0);
-        if device.stats.passes < 100 || !sounding || dry || device.stats.limited > 0 {
+        if device.stats.passes < WARM_UP || !sounding || dry || device.stats.limited > 0 {
             return Err(BenchError::Idle("passes that are not of playing streams"));
         }
         Ok(())

@@ -22,8 +22,8 @@ pub(crate) enum Purpose {
     Update,
 }
 
-/// Runs of each case; the count is of one. Several of them tell a case whose runs differ much from its first.
-const RUNS: u32 = 20;
+/// Runs of each case; the count is of one. Several, since not all do the same: meters show a level every tenth.
+const RUNS: u32 = 5;
 /// By how much a count may differ from the committed one, in percent.
 const TOLERANCE: f64 = 2.0;
 /// By how much the cost of a session may differ between few and many of them, in percent.
@@ -116,8 +116,11 @@ struct Scale {
 
 impl Scale {
     fn measure(program: &Path) -> Result<Self, String> {
-        // A second of 10 sessions and of 1,000, each with two streams and a listener.
-        Ok(Self { few: count(program, "sessions-10", 20)? / 10, many: count(program, "sessions-1000", 1)? / 1_000 })
+        // A run is a fifth of a second of 10 sessions or of 1,000, each with two streams and a listener.
+        Ok(Self {
+            few: 5 * count(program, "sessions-10", 20)? / 10,
+            many: 5 * count(program, "sessions-1000", 1)? / 1_000,
+        })
     }
 
     fn percent(&self) -> f64 {

@@ -33,7 +33,7 @@ fn run(name: &str, runs: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Each run is a second of so many sessions, after one that nobody counts.
+/// Each run is a fifth of a second of so many sessions, after one that is not counted.
 fn sessions(count: u32, runs: &str) -> Result<(), String> {
     let runs: u32 = runs.parse().map_err(|error| format!("{runs}: {error}"))?;
     let mut case = soundpost_benches::sessions::Sessions::new(count).map_err(|error| error.to_string())?;

@@ -52,6 +52,10 @@ fn the_same_seed_gives_the_same_everything_and_another_seed_another_sound() {
     let other = play(&COMPANY.replace("seed = 7", "seed = 8"));
     assert_ne!(other.digest, first.digest);
     assert_eq!(other.groups.len(), first.groups.len());
+    // Workers share nothing that is heard.
+    let mut alone = play(&COMPANY.replace("workers = 2", "workers = 1"));
+    alone.runs = first.runs;
+    assert_eq!(alone, first);
 }
 
 /// No rate is converted here and no tone is played, so that the digest depends on neither processor nor build. When it
@@ -104,6 +108,9 @@ fn a_listener_that_is_too_fast_runs_dry_and_one_that_is_too_slow_has_frames_cut(
     assert_eq!((right.lost, right.endpoint_underruns), (0, 0));
     // 5,000 ppm of 10 s are 50 ms, the cushion is 10 ms.
     assert!(fast.lost == 0 && (3..=6).contains(&fast.endpoint_underruns), "{fast:?}");
+    // Each time the cushion of a packet is filled anew.
+    assert!((fast.endpoint_underruns * 400..fast.endpoint_underruns * 600).contains(&fast.inserted), "{fast:?}");
+    assert_eq!((right.inserted, slow.inserted), (0, 0));
     assert!(slow.endpoint_underruns == 0 && (1_000..=2_400).contains(&slow.lost), "{slow:?}");
 }
 

@@ -37,7 +37,7 @@ pub(super) fn draw(path: &Path, scenario: &Scenario, outcome: &Outcome) -> Resul
     let root = BitMapBackend::new(path, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
     let title = format!("{}: {} sessions, {}", scenario.name, outcome.sessions, length(outcome.seconds));
-    let root = root.titled(&title, ("sans-serif", 26).into_font().color(&INK))?;
+    let root = root.margin(14, 0, 0, 0).titled(&title, ("sans-serif", 26).into_font().color(&INK))?;
     let legend = u32::try_from(groups.len().div_ceil(3)).unwrap_or(1).clamp(1, 8) * 26 + 12;
     let (panels, below) = root.split_vertically(root.dim_in_pixel().1.saturating_sub(legend));
     let (upper, lower) = panels.split_vertically(panels.dim_in_pixel().1 / 2);

@@ -24,8 +24,9 @@ pub(crate) struct Report<'a> {
     pub(crate) same: bool,
 }
 
-const ROW: [&str; 9] =
-    ["group", "sessions", "passes", "late", "missed", "ran dry", "lost", "latency (ms)", "padding (ms)"];
+const ROW: [&str; COLUMNS] =
+    ["group", "sessions", "passes", "late", "missed", "ran dry", "put in", "lost", "latency (ms)", "padding (ms)"];
+const COLUMNS: usize = 10;
 
 impl Report<'_> {
     fn session_seconds(&self) -> f64 {
@@ -57,7 +58,7 @@ impl Report<'_> {
         );
         let _ =
             writeln!(text, "memory    {:.1} kB a session\n", float(self.cost.bytes) / 1e3 / float(outcome.sessions));
-        let rows: Vec<[String; 9]> =
+        let rows: Vec<[String; COLUMNS]> =
             std::iter::once(ROW.map(str::to_owned)).chain(outcome.groups.iter().map(row)).collect();
         for row in &rows {
             for (column, cell) in row.iter().enumerate() {
@@ -67,6 +68,7 @@ impl Report<'_> {
             }
             text.push('\n');
         }
+        text.push_str("latency and padding: least / median / most\n");
         text.push_str(&self.faults());
         text
     }
@@ -135,23 +137,18 @@ impl Report<'_> {
     }
 }
 
-fn row(group: &GroupOutcome) -> [String; 9] {
+fn row(group: &GroupOutcome) -> [String; COLUMNS] {
     let totals = &group.totals;
-    let dry = match (totals.stream_underruns + totals.endpoint_underruns, totals.inserted) {
-        (0, 0) => "0".to_owned(),
-        (times, frames) => format!("{times} ({frames} frames)"),
-    };
+    let frames = |count| if count == 0 { "0".to_owned() } else { format!("{count} frames") };
     [
         format!("{} ({})", group.name, group.flow),
         group.sessions.to_string(),
         totals.passes.to_string(),
         totals.late.to_string(),
         totals.missed.to_string(),
-        dry,
-        match totals.lost + totals.stream_lost {
-            0 => "0".to_owned(),
-            frames => format!("{frames} frames"),
-        },
+        (totals.stream_underruns + totals.endpoint_underruns).to_string(),
+        frames(totals.inserted),
+        frames(totals.lost + totals.stream_lost),
         spread(group.latency()),
         spread(group.padding()),
     ]

@@ -20,7 +20,7 @@ impl Heard {
         self.digest.load(Ordering::Relaxed)
     }
 
-    /// Frames for which its device was dry while it was to play.
+    /// Frames of silence between sounds: for which its device was dry, or which it was given as silence.
     pub(super) fn gaps(&self) -> u64 {
         self.gaps.load(Ordering::Relaxed)
     }
@@ -36,6 +36,7 @@ pub(super) fn listener(config: &StockConfig, clock: ClockControl) -> (Endpoint, 
         counters: clock,
         dry: 0,
         resting: true,
+        silence: None,
         buffer: PacketBuffer::new(config.format),
         heard: Arc::clone(&heard),
     };
@@ -50,6 +51,8 @@ struct Listener {
     dry: u64,
     /// Not asked since the sound began: that it was dry before is no gap.
     resting: bool,
+    /// Silence since the last sound, if there was one: a gap as soon as another follows.
+    silence: Option<u64>,
     buffer: PacketBuffer,
     heard: Arc<Heard>,
 }
@@ -63,8 +66,10 @@ impl EndpointRt for Listener {
     fn current_padding(&mut self) -> CurrentPadding {
         let padding = self.clock.padding();
         let dry = self.counters.counts().underrun_frames;
-        if !std::mem::take(&mut self.resting) {
-            self.heard.gaps.fetch_add(dry.saturating_sub(self.dry), Ordering::Relaxed);
+        if !std::mem::take(&mut self.resting)
+            && let Some(silence) = &mut self.silence
+        {
+            *silence += dry.saturating_sub(self.dry);
         }
         self.dry = dry;
         padding
@@ -73,7 +78,7 @@ impl EndpointRt for Listener {
     fn processing_complete(&mut self) {}
 
     fn set_pin_active(&mut self) -> Result<(), EndpointError> {
-        self.resting = true;
+        (self.resting, self.silence) = (true, None);
         Ok(())
     }
 }
@@ -87,8 +92,16 @@ impl OutputEndpointRt for Listener {
         let before = self.heard.digest();
         let after = match flag {
             BufferFlag::Invalid => return,
-            BufferFlag::Silent => chained(before, &frames.get().to_le_bytes()),
-            BufferFlag::Valid => self.buffer.get(frames).map_or(before, |bytes| chained(before, bytes)),
+            BufferFlag::Silent => {
+                self.silence = self.silence.map(|silence| silence + u64::from(frames.get()));
+                chained(before, &frames.get().to_le_bytes())
+            }
+            BufferFlag::Valid if frames.is_zero() => before,
+            BufferFlag::Valid => {
+                let gap = self.silence.replace(0).unwrap_or(0);
+                self.heard.gaps.fetch_add(gap, Ordering::Relaxed);
+                self.buffer.get(frames).map_or(before, |bytes| chained(before, bytes))
+            }
         };
         self.heard.digest.store(after, Ordering::Relaxed);
         self.clock.wrote(frames);

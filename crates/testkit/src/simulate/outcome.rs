@@ -62,8 +62,8 @@ pub struct Totals {
     pub endpoints: u64,
     /// Times that an endpoint ran dry (render) or had too little (capture).
     pub endpoint_underruns: u64,
-    /// Frames of silence that were put in there: what a listener's device played while it was dry, or what a
-    /// microphone did not have.
+    /// Frames of silence that were put in: those that a listener heard between sounds (its device was dry, its cushion
+    /// was filled anew, or nobody played), and those that a microphone did not have.
     pub inserted: u64,
     /// Frames that were cut, since the endpoint took fewer than were mixed, or gave more than were wanted.
     pub lost: u64,
