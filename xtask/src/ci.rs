@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::{deny, edges, fuzz, process, tests_run};
+use crate::{counts, deny, edges, fuzz, process, tests_run};
 
 /// One check: its name in the summary, and what it runs.
 struct Step {
@@ -18,6 +18,7 @@ const STEPS: &[Step] = &[
     Step { name: "lints", run: lints },
     Step { name: "docs", run: docs },
     Step { name: "tests", run: |root| tests_run::run(root, &[]) },
+    Step { name: "counts", run: |root| counts::run(root, counts::Purpose::Check) },
     Step { name: "fuzz smoke", run: |root| fuzz::run(root, &fuzz::Options::default()) },
 ];
 

@@ -39,6 +39,18 @@ pub(crate) fn output(command: &mut Command) -> Result<String, String> {
     String::from_utf8(output.stdout).map_err(|_| format!("`{}` did not write UTF-8", shown(command)))
 }
 
+/// Runs it and gives what it wrote to its standard output and its standard error.
+pub(crate) fn both_outputs(command: &mut Command) -> Result<(String, String), String> {
+    let output = command.stdin(Stdio::null()).output().map_err(|error| cannot_start(command, &error))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (out, told) = (text(&output.stdout), text(&output.stderr));
+    if output.status.success() {
+        Ok((out, told))
+    } else {
+        Err(format!("`{}` failed ({}):\n{told}", shown(command), output.status))
+    }
+}
+
 /// Runs it, hands every line of its standard output to `each`, and says whether it succeeded.
 pub(crate) fn lines(command: &mut Command, mut each: impl FnMut(&str)) -> Result<bool, String> {
     let mut child =

@@ -29,6 +29,10 @@ pub(crate) enum Command {
     Play(PlayArgs),
     /// Record from an endpoint of a running `soundpost serve` into a WAV file (with --exclusive)
     Record(RecordArgs),
+    /// Play a scenario on the virtual clock: sessions, clock errors, arrivals, departures, faults
+    Simulate(SimulateArgs),
+    /// Measure what passes, conversions and the contract's calls cost on this machine
+    Bench(BenchArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell to complete in
@@ -102,6 +106,40 @@ pub(crate) struct RecordArgs {
     pub(crate) seconds: Option<f64>,
     #[command(flatten)]
     pub(crate) exclusive: ExclusiveArgs,
+}
+
+/// Flags of `soundpost simulate`.
+#[derive(Debug, Args)]
+pub(crate) struct SimulateArgs {
+    /// The scenario (TOML); the folder `scenarios` has examples
+    #[arg(value_name = "SCENARIO", value_hint = ValueHint::FilePath)]
+    pub(crate) scenario: PathBuf,
+    /// Play so many seconds of the virtual clock, whatever the scenario says
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) seconds: Option<f64>,
+    /// Draw offsets, phases and clock errors from this seed, whatever the scenario says
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) seed: Option<u64>,
+    /// Play it so often and compare: all runs must come to the same
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) times: u32,
+    /// Draw latency and padding over time into this PNG file
+    #[arg(long, value_name = "FILE.png", value_hint = ValueHint::FilePath)]
+    pub(crate) plot: Option<PathBuf>,
+    /// Print JSON, with every point over time, instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Flags of `soundpost bench`.
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// Runs of each case; more take longer and are disturbed less
+    #[arg(long, value_name = "NUMBER", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
+    pub(crate) runs: u32,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Flags of `soundpost serve`. Each is also a key of the configuration file (named in its help) and an environment

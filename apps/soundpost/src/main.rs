@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::as_conversions, reason = "tests"))]
 
+mod bench;
 mod cli;
 mod config;
 mod convert;
@@ -12,6 +13,7 @@ mod password;
 mod play;
 mod record;
 mod serve;
+mod simulate;
 mod status;
 
 use std::io::{self, Write};
@@ -38,6 +40,8 @@ fn main() -> ExitCode {
             play::run(&args).map(|complete| if complete { ExitCode::SUCCESS } else { ExitCode::from(INTERRUPTED) })
         }
         Command::Record(args) => record::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Simulate(args) => simulate::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Completions { shell } => print(&completions(shell)).map(|()| ExitCode::SUCCESS),
         Command::Man => man().and_then(|page| print(&page)).map(|()| ExitCode::SUCCESS),
     };

@@ -14,3 +14,4 @@ mod exclusive;
 mod hostile;
 mod listeners;
 mod real_client;
+mod simulate;

@@ -27,6 +27,15 @@ impl BlockLevel {
         Self { frames: frames.get(), ..Self::default() }
     }
 
+    /// Makes this the level of this block and the one that follows it.
+    pub fn join(&mut self, next: &Self) {
+        for channel in 0..CHANNELS {
+            self.largest[channel] = larger(next.largest[channel], self.largest[channel]);
+            self.sum[channel] += next.sum[channel];
+        }
+        self.frames = self.frames.saturating_add(next.frames);
+    }
+
     /// The length of the block.
     #[must_use]
     pub fn frames(&self) -> FrameCount {
@@ -38,6 +47,12 @@ impl BlockLevel {
     #[must_use]
     pub fn peak(&self, channel: usize) -> f32 {
         self.largest.get(channel).map_or(0.0, |square| square.sqrt())
+    }
+
+    /// Whether there is nothing to hear: the highest peak is 0.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.largest.iter().all(|square| *square == 0.0)
     }
 
     /// The largest magnitude on any channel.
@@ -79,7 +94,8 @@ pub fn measure(block: &[f32], channels: ChannelCount) -> BlockLevel {
 /// What a meter has seen since it was last taken: made on the real-time thread, read anywhere as a plain copy.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Meter {
-    peak: [f32; CHANNELS],
+    /// Squares, as in [`BlockLevel`].
+    largest: [f32; CHANNELS],
     sum: [f64; CHANNELS],
     frames: u64,
 }
@@ -99,7 +115,7 @@ impl Meter {
     /// Adds a block's level.
     pub fn add(&mut self, block: &BlockLevel) {
         for channel in 0..CHANNELS {
-            self.peak[channel] = self.peak[channel].max(block.peak(channel));
+            self.largest[channel] = larger(block.largest[channel], self.largest[channel]);
             self.sum[channel] += f64::from(block.sum[channel]);
         }
         self.frames = self.frames.saturating_add(u64::from(block.frames));
@@ -114,7 +130,7 @@ impl Meter {
                 *rms = f32_of_f64((sum / f64_of_u64(seen.frames)).sqrt());
             }
         }
-        Levels { peak: seen.peak, rms, frames: seen.frames }
+        Levels { peak: seen.largest.map(f32::sqrt), rms, frames: seen.frames }
     }
 }
 
@@ -135,23 +151,47 @@ impl<const LANES: usize> Lanes<LANES> {
     pub(crate) fn add(&mut self, lane: usize, sample: f32) {
         let square = sample * sample;
         self.sum[lane] += square;
-        // Not f32::max: its rule for NaN costs two more instructions per sample.
-        self.largest[lane] = if square > self.largest[lane] { square } else { self.largest[lane] };
+        // In this order: a square that is not a number does not take the place of one that is.
+        self.largest[lane] = larger(square, self.largest[lane]);
     }
 
-    pub(crate) fn level(&self, channels: ChannelCount, samples: usize) -> BlockLevel {
+    #[inline]
+    pub(crate) fn level(mut self, channels: ChannelCount, samples: usize) -> BlockLevel {
         let channels = channels.as_usize();
+        // The lanes are the channels times a power of two: folded in half until one of each channel is left.
+        self.fold::<2>(channels);
+        self.fold::<4>(channels);
+        self.fold::<8>(channels);
+        self.fold::<16>(channels);
         let mut level = BlockLevel {
             frames: FrameCount::from_usize(samples.checked_div(channels).unwrap_or(0)).get(),
             ..BlockLevel::default()
         };
-        for lane in 0..LANES {
-            let channel = lane % channels % CHANNELS;
-            level.sum[channel] += self.sum[lane];
-            level.largest[channel] = level.largest[channel].max(self.largest[lane]);
+        for channel in 0..channels.min(CHANNELS) {
+            level.sum[channel] = self.sum[channel];
+            level.largest[channel] = self.largest[channel];
         }
         level
     }
+
+    /// Leaves one part of `PARTS` of all lanes, if that still holds every channel.
+    #[inline(always)]
+    fn fold<const PARTS: usize>(&mut self, channels: usize) {
+        let left = LANES / PARTS;
+        if channels > left {
+            return;
+        }
+        for lane in 0..left {
+            self.sum[lane] += self.sum[lane + left];
+            self.largest[lane] = larger(self.largest[lane], self.largest[lane + left]);
+        }
+    }
+}
+
+/// The larger of two numbers; `b` where `a` is not a number. One instruction, where `f32::max` is several.
+#[inline(always)]
+fn larger(a: f32, b: f32) -> f32 {
+    if a > b { a } else { b }
 }
 
 /// Calls a function generic over the number of lanes with the number that suits the channels.

@@ -149,11 +149,24 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Busy`] when the engine was made without a worker.
     pub fn open_session(&mut self, name: impl Into<String>) -> Result<SessionId, EngineError> {
-        let load = |worker: &usize| self.sessions.values().filter(|session| session.worker == *worker).count();
-        let worker = (0..self.workers.len()).min_by_key(load).ok_or(EngineError::Busy)?;
+        let mut loads = vec![0_u32; self.workers.len()];
+        for session in self.sessions.values() {
+            if let Some(load) = loads.get_mut(session.worker) {
+                *load += 1;
+            }
+        }
+        let worker = (0..).zip(loads).min_by_key(|(_, load)| *load).ok_or(EngineError::Busy)?.0;
         let id = SessionId::new(self.next_id());
         self.sessions.insert(id, Session { name: name.into(), worker, devices: BTreeMap::new() });
         Ok(id)
+    }
+
+    /// Which worker runs a session's passes: its place among those that [`Engine::new`] has made.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownSession`].
+    pub fn worker_of(&self, session: SessionId) -> Result<usize, EngineError> {
+        self.sessions.get(&session).map(|found| found.worker).ok_or(EngineError::UnknownSession(session))
     }
 
     /// Closes a session with all its devices and streams, and unregisters its endpoints.

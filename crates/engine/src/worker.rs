@@ -62,14 +62,13 @@ impl Worker {
                 posted |= post(receiver, report).is_none();
             }
         }
+        let mut next: Option<Instant> = None;
+        // Everything about a device at once: with many sessions it has left the caches when the next one has run.
         for device in devices.iter_mut() {
             run_device(device, now, &mut scratch, protection);
-        }
-        // Pairs with the fence in StreamWriter::write: either the look below sees what was written, or the writer
-        // sees that everything before was taken, and wakes this thread.
-        fence(Ordering::SeqCst);
-        let mut next: Option<Instant> = None;
-        for device in devices.iter_mut() {
+            // Pairs with the fence in StreamWriter::write: either the look below sees what was written, or the writer
+            // sees that everything before was taken, and wakes this thread.
+            fence(Ordering::SeqCst);
             wake_if_wanted(device, now, protection);
             let due = match &device.kind {
                 RtKind::Render { bus, .. } => bus.bus().next(),

@@ -18,14 +18,10 @@ pub struct StreamWriter {
     queue: Option<FrameWriter<f32>>,
     format: Format,
     prebuffer: FrameCount,
-    samples: Box<[f32]>,
     wake: Arc<dyn Event>,
     stats: stats::StreamReader,
     position: FramePosition,
 }
-
-/// Frames that are converted at once.
-const CHUNK: usize = 1_024;
 
 impl StreamWriter {
     pub(crate) fn new(
@@ -35,8 +31,7 @@ impl StreamWriter {
         wake: Arc<dyn Event>,
         stats: stats::StreamReader,
     ) -> Self {
-        let samples = vec![0.0; CHUNK * format.layout.channels().as_usize()].into_boxed_slice();
-        Self { queue: Some(queue), format, prebuffer, samples, wake, stats, position: FramePosition::ZERO }
+        Self { queue: Some(queue), format, prebuffer, wake, stats, position: FramePosition::ZERO }
     }
 
     /// The stream's format.
@@ -52,15 +47,13 @@ impl StreamWriter {
         if queue.is_peer_gone() {
             return FrameCount::ZERO;
         }
-        let width = self.format.layout.channels().as_usize();
-        let frames = self.format.frames_in(bytes.len()).min(queue.room());
-        let bytes = bytes.get(..self.format.bytes_of(frames)).unwrap_or_default();
-        let mut written = FrameCount::ZERO;
-        for chunk in bytes.chunks(CHUNK * self.format.frame_bytes()) {
-            let samples = convert::decode(self.format.sample, chunk, &mut self.samples);
-            let whole = samples - samples % width;
-            written = written.saturating_add(queue.write(self.samples.get(..whole).unwrap_or_default()));
-        }
+        let format = self.format;
+        let frames = format.frames_in(bytes.len()).min(queue.room());
+        let written = queue.write_with(frames, |first, second| {
+            let samples = convert::decode(format.sample, bytes, first);
+            let rest = bytes.get(samples * format.sample.bytes()..).unwrap_or_default();
+            convert::decode(format.sample, rest, second);
+        });
         if written.is_zero() {
             return written;
         }

@@ -39,6 +39,28 @@ impl<T: Copy> FrameWriter<T> {
         FrameCount::from_usize(written.len() / self.width)
     }
 
+    /// Lets `fill` write up to `frames` frames where they will lie, without a copy; they can be read when it returns.
+    ///
+    /// It gets the place in two parts, each of whole frames, the second one often empty, and may be called with both
+    /// empty. What lies there before is what was read before, or `T::default()`. Returns how many frames were written:
+    /// all that there is room for.
+    pub fn write_with(&mut self, frames: FrameCount, fill: impl FnOnce(&mut [T], &mut [T])) -> FrameCount
+    where
+        T: Default,
+    {
+        let count = frames.as_usize().min(self.producer.slots() / self.width);
+        match self.producer.write_chunk(count * self.width) {
+            Ok(mut chunk) => {
+                let (first, second) = chunk.as_mut_slices();
+                fill(first, second);
+                chunk.commit_all();
+                FrameCount::from_usize(count)
+            }
+            // Not reached: the slots were just seen, and nobody else takes them.
+            Err(_) => FrameCount::ZERO,
+        }
+    }
+
     /// Frames that can be written for certain. The reader may make more room meanwhile.
     #[must_use]
     pub fn room(&self) -> FrameCount {

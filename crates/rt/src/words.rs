@@ -109,6 +109,7 @@ impl<const N: usize> Writer<N> {
         Self { words: [0; N], at: 0 }
     }
 
+    #[inline(always)]
     fn put(&mut self, word: u64) {
         if let Some(place) = self.words.get_mut(self.at) {
             *place = word;
@@ -116,12 +117,14 @@ impl<const N: usize> Writer<N> {
         }
     }
 
+    #[inline(always)]
     fn all(&mut self, words: &[u64]) {
         for word in words {
             self.put(*word);
         }
     }
 
+    #[inline(always)]
     fn levels(&mut self, levels: &Levels) {
         for (peak, rms) in levels.peak.iter().zip(levels.rms) {
             self.put(u64::from(peak.to_bits()) << 32 | u64::from(rms.to_bits()));
@@ -129,6 +132,7 @@ impl<const N: usize> Writer<N> {
         self.put(levels.frames);
     }
 
+    #[inline(always)]
     fn histogram(&mut self, histogram: &Histogram) {
         self.all(histogram.counts());
         self.put(u64::try_from(histogram.longest().as_nanos()).unwrap_or(u64::MAX));

@@ -141,10 +141,13 @@ impl FaultyRender {
     }
 }
 
+/// What an endpoint that panics on purpose says: the payload (`&str`) of its panic, by which a hook can tell.
+pub const PLANNED_PANIC: &str = "a faulty endpoint panics on purpose";
+
 /// The panic of an endpoint that breaks the contract on purpose.
 #[expect(clippy::panic, reason = "an endpoint that panics is what is tested")]
 fn misbehave() -> ! {
-    panic!("a faulty endpoint panics on purpose")
+    std::panic::panic_any(PLANNED_PANIC)
 }
 
 impl EndpointRt for FaultyRender {

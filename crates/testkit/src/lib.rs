@@ -14,10 +14,11 @@ mod order;
 mod probe;
 mod runner;
 mod seed;
+pub mod simulate;
 
 pub use clock::VirtualClock;
 pub use digest::Digest;
-pub use faulty::{Breach, CaptureBreach, faulty_capture, faulty_render};
+pub use faulty::{Breach, CaptureBreach, PLANNED_PANIC, faulty_capture, faulty_render};
 pub use order::{Finding, check_order};
 pub use probe::{Call, Entry, Offers, Probe, capture_probe, render_probe, render_probe_with};
 pub use runner::{Gate, Runner, WakeFlag};

@@ -27,6 +27,12 @@ impl WakeFlag {
         self.raised.swap(false, Ordering::AcqRel)
     }
 
+    /// Whether it was signalled, and stays so.
+    #[must_use]
+    pub fn is_raised(&self) -> bool {
+        self.raised.load(Ordering::Acquire)
+    }
+
     /// How often it was signalled.
     #[must_use]
     pub fn count(&self) -> u64 {

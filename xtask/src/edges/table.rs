@@ -32,6 +32,7 @@ const RDP: &str = "soundpost-rdp";
 const LINK: &str = "soundpost-link";
 const HOST: &str = "soundpost-host";
 const TESTKIT: &str = "soundpost-testkit";
+const BENCHES: &str = "soundpost-benches";
 
 /// The table, from the lowest crate upward. Normal and build dependencies count; those of tests alone do not.
 ///
@@ -55,8 +56,9 @@ pub(crate) const TABLE: &[Row] = &[
     Row {
         name: TESTKIT,
         internal: &[CORE, CODEC, DSP, ENDPOINT, ENGINE, LINK, QUEUE, RDP, RT],
-        external: Only(&["thiserror"]),
+        external: Only(&["serde", "strsim", "thiserror", "toml", "twox-hash"]),
     },
+    Row { name: BENCHES, internal: &[CORE, DSP, ENDPOINT, ENGINE, TESTKIT], external: Only(&["rubato", "thiserror"]) },
     Row {
         name: "soundpost-testsuite",
         internal: &[CORE, CODEC, DSP, ENDPOINT, ENGINE, HOST, LINK, QUEUE, RDP, RT, TESTKIT],
@@ -64,7 +66,7 @@ pub(crate) const TABLE: &[Row] = &[
     },
     Row {
         name: "soundpost",
-        internal: &[CORE, CODEC, DSP, ENDPOINT, ENGINE, HOST, LINK, QUEUE, RDP, TESTKIT],
+        internal: &[CORE, CODEC, DSP, ENDPOINT, ENGINE, HOST, LINK, QUEUE, RDP, TESTKIT, BENCHES],
         external: Any,
     },
     Row { name: "xtask", internal: &[], external: Any },

@@ -209,7 +209,7 @@ impl RenderBus {
         if !self.limiter.is_idle() {
             stats.limited = stats.limited.saturating_add(u64::from(level.frames().get()));
         }
-        if level.highest_peak() == 0.0 {
+        if level.is_silent() {
             return false;
         }
         // Levels are shown as after the volume, whoever applies it.

@@ -214,10 +214,18 @@ impl RenderStream {
             self.levels.add_silence(frames);
             return false;
         }
-        let (produced, dry) =
-            self.pull(frames, if held { FrameCount::ZERO } else { queued }, ending, source, between, block);
+        let queued = if held { FrameCount::ZERO } else { queued };
+        let (level, dry) = if self.path.is_identity() && self.gate.steady() == Some(1.0) {
+            self.mix_from_queue(mix, frames, queued, ending)
+        } else {
+            let (produced, dry) = self.pull(frames, queued, ending, source, between, block);
+            let samples = produced.as_usize() * self.path.to().width();
+            // Without a path to go, frames are mixed from where they were copied to.
+            let sound = if self.path.is_identity() { source } else { block };
+            (self.add(mix, sound.get_mut(..samples).unwrap_or_default()), dry)
+        };
         self.course = match (dry && !self.ringing, ended && self.ends_at.is_some()) {
-            (true, false) if ending => Course::Ends(produced),
+            (true, false) if ending => Course::Ends(level.frames()),
             (true, true) => Course::Absent,
             _ => Course::GoesOn,
         };
@@ -230,15 +238,49 @@ impl RenderStream {
                 self.ends_at.get_or_insert(end);
             }
         }
-        let samples = produced.as_usize() * self.path.to().width();
-        // Without a path to go, frames are mixed from where they were copied to.
-        let sound = if self.path.is_identity() { source } else { block };
-        let level = self.add(mix, sound.get_mut(..samples).unwrap_or_default());
-        let rest = frames.saturating_sub(produced);
+        let rest = frames.saturating_sub(level.frames());
         self.volume.advance(rest);
         self.levels.add(&level);
         self.levels.add_silence(rest);
-        level.highest_peak() > 0.0
+        !level.is_silent()
+    }
+
+    /// Adds frames to the mix from where they lie in the queue: what most streams do most of the time is done without
+    /// a copy. Returns their level, and whether the queue ran dry.
+    fn mix_from_queue(
+        &mut self,
+        mix: &mut [f32],
+        frames: FrameCount,
+        queued: FrameCount,
+        ending: bool,
+    ) -> (BlockLevel, bool) {
+        let channels = self.path.to().layout.channels();
+        let volume = &mut self.volume;
+        let (taken, level) = self.input.take_with(frames.min(queued), |first, second| {
+            let mut level = mix::add_metered(mix, first, channels, volume);
+            if let Some(mix) = mix.get_mut(first.len()..).filter(|_| !second.is_empty()) {
+                level.join(&mix::add_metered(mix, second, channels, volume));
+            }
+            level
+        });
+        (level, self.note_taken(taken, frames, ending))
+    }
+
+    /// Counts what was taken from the queue; returns whether it ran dry.
+    fn note_taken(&mut self, taken: FrameCount, needed: FrameCount, ending: bool) -> bool {
+        if !taken.is_zero() {
+            self.stats.frames = self.stats.frames.saturating_add(u64::from(taken.get()));
+            self.moved = true;
+            self.waiting = false;
+        }
+        let dry = taken < needed;
+        if dry && !self.waiting {
+            self.waiting = true;
+            if !ending {
+                self.stats.underruns = self.stats.underruns.saturating_add(1);
+            }
+        }
+        dry
     }
 
     /// Takes frames from the queue and carries them to the bus's rate and layout. Returns how many there are, and
@@ -256,18 +298,7 @@ impl RenderStream {
         let width = self.path.from().width();
         let asked = needed.min(queued).as_usize() * width;
         let taken = self.input.read(source.get_mut(..asked).unwrap_or_default());
-        if !taken.is_zero() {
-            self.stats.frames = self.stats.frames.saturating_add(u64::from(taken.get()));
-            self.moved = true;
-            self.waiting = false;
-        }
-        let dry = taken < needed;
-        if dry && !self.waiting {
-            self.waiting = true;
-            if !ending {
-                self.stats.underruns = self.stats.underruns.saturating_add(1);
-            }
-        }
+        let dry = self.note_taken(taken, needed, ending);
         if self.path.is_identity() {
             return (taken, dry);
         }
