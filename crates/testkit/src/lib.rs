@@ -14,6 +14,7 @@ mod order;
 mod probe;
 mod runner;
 mod seed;
+pub mod verify;
 
 pub use clock::VirtualClock;
 pub use digest::Digest;

@@ -55,7 +55,7 @@ pub(crate) const TABLE: &[Row] = &[
     Row {
         name: TESTKIT,
         internal: &[CORE, CODEC, DSP, ENDPOINT, ENGINE, LINK, QUEUE, RDP, RT],
-        external: Only(&["thiserror"]),
+        external: Only(&["serde", "thiserror"]),
     },
     Row {
         name: "soundpost-testsuite",
