@@ -17,6 +17,7 @@
 pub mod clock;
 pub mod decode;
 pub mod event;
+pub mod measure;
 pub mod play;
 pub mod rdp;
 pub mod record;

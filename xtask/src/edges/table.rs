@@ -32,6 +32,7 @@ const RDP: &str = "soundpost-rdp";
 const LINK: &str = "soundpost-link";
 const HOST: &str = "soundpost-host";
 const TESTKIT: &str = "soundpost-testkit";
+const VERIFY: &str = "soundpost-verify";
 
 /// The table, from the lowest crate upward. Normal and build dependencies count; those of tests alone do not.
 ///
@@ -57,6 +58,7 @@ pub(crate) const TABLE: &[Row] = &[
         internal: &[CORE, CODEC, DSP, ENDPOINT, ENGINE, LINK, QUEUE, RDP, RT],
         external: Only(&["serde", "thiserror"]),
     },
+    Row { name: VERIFY, internal: &[CORE, ENDPOINT, HOST, TESTKIT], external: Any },
     Row {
         name: "soundpost-testsuite",
         internal: &[CORE, CODEC, DSP, ENDPOINT, ENGINE, HOST, LINK, QUEUE, RDP, RT, TESTKIT],
@@ -64,7 +66,7 @@ pub(crate) const TABLE: &[Row] = &[
     },
     Row {
         name: "soundpost",
-        internal: &[CORE, CODEC, DSP, ENDPOINT, ENGINE, HOST, LINK, QUEUE, RDP, TESTKIT],
+        internal: &[CORE, CODEC, DSP, ENDPOINT, ENGINE, HOST, LINK, QUEUE, RDP, TESTKIT, VERIFY],
         external: Any,
     },
     Row { name: "xtask", internal: &[], external: Any },

@@ -2,8 +2,11 @@
 
 #![expect(unsafe_code, reason = "the crate's only module that may; every block is argued")]
 
+mod alloc;
 mod sched;
 mod watch;
 
+pub use alloc::CountingAllocator;
+pub(crate) use alloc::calls as allocator_calls;
 pub(crate) use sched::{Policy, set_scheduler};
 pub(crate) use watch::watch;
