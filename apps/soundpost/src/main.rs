@@ -9,6 +9,7 @@ mod logging;
 mod password;
 mod serve;
 mod status;
+mod verify;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -21,6 +22,10 @@ use crate::serve::Ended;
 /// The exit status for what the user can put right: a wrong flag, a port in use, a bad file.
 const USAGE: u8 = 2;
 
+/// Counts, so that `verify` can tell whether an endpoint allocates where it must not.
+#[global_allocator]
+static ALLOCATOR: soundpost_verify::CountingAllocator = soundpost_verify::CountingAllocator;
+
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(args) => serve::run(*args).map(|ended| match ended {
@@ -28,6 +33,7 @@ fn main() -> ExitCode {
             Ended::Damaged | Ended::Badly => ExitCode::FAILURE,
         }),
         Command::Endpoints(args) => endpoints(args).map(|()| ExitCode::SUCCESS),
+        Command::Verify(args) => verify::run(&args),
         Command::Completions { shell } => print(&completions(shell)).map(|()| ExitCode::SUCCESS),
         Command::Man => man().and_then(|page| print(&page)).map(|()| ExitCode::SUCCESS),
     };
