@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool speaks on its terminal")]
 
 mod ci;
+mod conformance;
 mod deny;
 mod edges;
 mod fuzz;
@@ -27,6 +28,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   edges                          the crates' dependency edges, unsafe code, clocks, I/O and lengths of files
   deny                           licences, banned crates and sources of everything in Cargo.lock (deny.toml)
   fuzz [--seconds N] [TARGET]    runs one fuzz target, or all of them (default 10 s each)
+  conformance                    makes the tables of docs/conformance.md again
   testdata                       makes the sound files of testdata/ again";
 
 fn main() -> ExitCode {
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         ["edges"] => edges::run(&root),
         ["deny"] => deny::run(&root),
         ["fuzz", options @ ..] => fuzz::Options::parse(options).and_then(|options| fuzz::run(&root, &options)),
+        ["conformance"] => conformance::run(&root),
         ["testdata"] => testdata::run(&root),
         _ => Err(USAGE.to_owned()),
     };

@@ -13,3 +13,4 @@ mod ending;
 mod hostile;
 mod listeners;
 mod real_client;
+mod verify;
