@@ -103,13 +103,12 @@ impl Probe {
 #[must_use]
 pub fn render_probe(config: &StockConfig, clock: Arc<dyn Clock>) -> (Endpoint, Probe) {
     let parts = Parts::new(config, clock);
-    let realtime = RenderProbe {
+    let silence = vec![config.format.sample.silence_byte(); parts.packet_bytes].into_boxed_slice();
+    let realtime = RtProbe {
         log: parts.log,
         clock: parts.clock.render(),
         buffer: PacketBuffer::new(config.format),
-        silence: vec![config.format.sample.silence_byte(); parts.packet_bytes].into_boxed_slice(),
-        sound: parts.sound,
-        acquired: FrameCount::ZERO,
+        direction: Played { silence, sound: parts.sound },
     };
     (Endpoint::render(parts.control, realtime), parts.probe)
 }
@@ -119,11 +118,11 @@ pub fn render_probe(config: &StockConfig, clock: Arc<dyn Clock>) -> (Endpoint, P
 #[must_use]
 pub fn capture_probe(config: &StockConfig, clock: Arc<dyn Clock>, sound: Vec<u8>) -> (Endpoint, Probe) {
     let parts = Parts::new(config, clock);
-    let realtime = CaptureProbe {
+    let realtime = RtProbe {
         log: parts.log,
         clock: parts.clock.capture(),
         buffer: PacketBuffer::new(config.format),
-        sound: sound.into_boxed_slice(),
+        direction: Given { sound: sound.into_boxed_slice() },
     };
     (Endpoint::capture(parts.control, realtime), parts.probe)
 }
@@ -253,16 +252,43 @@ impl Log {
     }
 }
 
-struct RenderProbe {
+/// The real-time half of a probe: the device's positions, and what its direction needs.
+struct RtProbe<C, D> {
     log: Log,
-    clock: RenderClock,
+    clock: C,
     buffer: PacketBuffer,
-    silence: Box<[u8]>,
-    sound: FrameWriter<u8>,
-    acquired: FrameCount,
+    direction: D,
 }
 
-impl EndpointRt for RenderProbe {
+/// What the engine has released.
+struct Played {
+    silence: Box<[u8]>,
+    sound: FrameWriter<u8>,
+}
+
+/// What the engine is given, over and over.
+struct Given {
+    sound: Box<[u8]>,
+}
+
+/// What both directions' clocks answer to GetCurrentPadding.
+trait Positions: Send {
+    fn padding(&mut self) -> CurrentPadding;
+}
+
+impl Positions for RenderClock {
+    fn padding(&mut self) -> CurrentPadding {
+        Self::padding(self)
+    }
+}
+
+impl Positions for CaptureClock {
+    fn padding(&mut self) -> CurrentPadding {
+        Self::padding(self)
+    }
+}
+
+impl<C: Positions, D: Send> EndpointRt for RtProbe<C, D> {
     fn current_padding(&mut self) -> CurrentPadding {
         let padding = self.clock.padding();
         self.log.note(Call::Padding(padding.position.padding));
@@ -284,10 +310,9 @@ impl EndpointRt for RenderProbe {
     }
 }
 
-impl OutputEndpointRt for RenderProbe {
+impl OutputEndpointRt for RtProbe<RenderClock, Played> {
     fn acquire(&mut self, frames: FrameCount, _time: Option<&Position>) -> Option<&mut [u8]> {
         self.log.note(Call::Acquire(frames));
-        self.acquired = frames;
         let data = self.buffer.get(frames)?;
         // Not what was there before, and not silence: what the engine does not write is heard.
         data.fill(0x55);
@@ -300,11 +325,11 @@ impl OutputEndpointRt for RenderProbe {
         match flag {
             BufferFlag::Invalid => return,
             BufferFlag::Silent => {
-                self.sound.write(self.silence.get(..bytes).unwrap_or_default());
+                self.direction.sound.write(self.direction.silence.get(..bytes).unwrap_or_default());
             }
             BufferFlag::Valid => {
                 if let Some(data) = self.buffer.get(frames) {
-                    self.sound.write(data);
+                    self.direction.sound.write(data);
                 }
             }
         }
@@ -316,36 +341,7 @@ impl OutputEndpointRt for RenderProbe {
     }
 }
 
-struct CaptureProbe {
-    log: Log,
-    clock: CaptureClock,
-    buffer: PacketBuffer,
-    sound: Box<[u8]>,
-}
-
-impl EndpointRt for CaptureProbe {
-    fn current_padding(&mut self) -> CurrentPadding {
-        let padding = self.clock.padding();
-        self.log.note(Call::Padding(padding.position.padding));
-        padding
-    }
-
-    fn processing_complete(&mut self) {
-        self.log.note(Call::ProcessingComplete);
-    }
-
-    fn set_pin_active(&mut self) -> Result<(), EndpointError> {
-        self.log.note(Call::PinActive);
-        Ok(())
-    }
-
-    fn set_pin_inactive(&mut self) -> Result<(), EndpointError> {
-        self.log.note(Call::PinInactive);
-        Ok(())
-    }
-}
-
-impl InputEndpointRt for CaptureProbe {
+impl InputEndpointRt for RtProbe<CaptureClock, Given> {
     fn acquire(&mut self, frames: FrameCount, position: Option<&mut Position>) -> Option<Captured<'_>> {
         self.log.note(Call::Acquire(frames));
         let (first, there, record) = self.clock.acquire(frames)?;
@@ -358,9 +354,9 @@ impl InputEndpointRt for CaptureProbe {
         let width = format.frame_bytes();
         let mut silent = true;
         for (index, frame) in (first..).zip(data.chunks_exact_mut(width)).take(there.as_usize()) {
-            let length = self.sound.len() / width;
+            let length = self.direction.sound.len() / width;
             let at = usize::try_from(index).unwrap_or(0).checked_rem(length).unwrap_or(0) * width;
-            if let Some(source) = self.sound.get(at..at + width) {
+            if let Some(source) = self.direction.sound.get(at..at + width) {
                 frame.copy_from_slice(source);
                 silent &= source.iter().all(|byte| *byte == format.sample.silence_byte());
             }
