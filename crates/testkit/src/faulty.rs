@@ -106,16 +106,21 @@ impl CaptureBreach {
 /// A render endpoint that is sound for `passes` passes and then commits `breach`.
 #[must_use]
 pub fn faulty_render(config: &StockConfig, clock: &Arc<VirtualClock>, breach: Breach, passes: u32) -> Endpoint {
-    let device = ClockControl::new(config.format.rate, config.offset, Arc::<VirtualClock>::clone(clock));
+    faulty_render_on(config, Arc::<VirtualClock>::clone(clock), Some(Arc::clone(clock)), breach, passes)
+}
+
+/// The same on any clock; `time` is what [`Breach::Slow`] moves.
+pub(crate) fn faulty_render_on(
+    config: &StockConfig,
+    clock: Arc<dyn Clock>,
+    time: Option<Arc<VirtualClock>>,
+    breach: Breach,
+    passes: u32,
+) -> Endpoint {
+    let device = ClockControl::new(config.format.rate, config.offset, clock);
     let control = ClockedControl::new(config, device.clone());
-    let realtime = FaultyRender {
-        clock: device.render(),
-        buffer: PacketBuffer::new(config.format),
-        time: Arc::clone(clock),
-        breach,
-        passes_left: passes,
-    };
-    Endpoint::render(control, realtime)
+    let (clock, buffer) = (device.render(), PacketBuffer::new(config.format));
+    Endpoint::render(control, FaultyRender { clock, buffer, time, breach, passes_left: passes })
 }
 
 /// A capture endpoint that is sound for `passes` passes and then commits `breach`.
@@ -130,7 +135,7 @@ pub fn faulty_capture(config: &StockConfig, clock: Arc<dyn Clock>, breach: Captu
 struct FaultyRender {
     clock: RenderClock,
     buffer: PacketBuffer,
-    time: Arc<VirtualClock>,
+    time: Option<Arc<VirtualClock>>,
     breach: Breach,
     passes_left: u32,
 }
@@ -155,8 +160,10 @@ impl EndpointRt for FaultyRender {
         if self.commits(Breach::PanicInPadding) {
             misbehave();
         }
-        if self.commits(Breach::Slow) {
-            self.time.advance(Duration::from_millis(25));
+        if self.commits(Breach::Slow)
+            && let Some(time) = &self.time
+        {
+            time.advance(Duration::from_millis(25));
         }
         let mut padding = self.clock.padding();
         if self.commits(Breach::ImpossiblePadding) {

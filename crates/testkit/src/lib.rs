@@ -15,6 +15,7 @@ mod probe;
 mod runner;
 mod seed;
 pub mod simulate;
+pub mod verify;
 
 pub use clock::VirtualClock;
 pub use digest::Digest;

@@ -1,0 +1,175 @@
+//! A control half with a flaw.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use soundpost_core::{Format, FrameCount, Hns, SampleFormat};
+use soundpost_endpoint::stock::ClockedControl;
+use soundpost_endpoint::{AudioEndpoint, DeviceEndpoint, EndpointControl, EndpointError, Event, StreamFlags};
+
+use super::{Flaw, Shared};
+use crate::WakeFlag;
+
+pub(super) struct FlawedControl {
+    inner: ClockedControl,
+    flaw: Flaw,
+    shared: Arc<Shared>,
+    buffers: u32,
+    running: bool,
+    asked: Hns,
+}
+
+impl FlawedControl {
+    pub(super) fn new(inner: ClockedControl, flaw: Flaw, shared: Arc<Shared>) -> Self {
+        Self { inner, flaw, shared, buffers: 0, running: false, asked: Hns::ZERO }
+    }
+
+    fn has(&self, flaw: Flaw) -> bool {
+        self.flaw == flaw
+    }
+}
+
+impl AudioEndpoint for FlawedControl {
+    fn frame_format(&self) -> Format {
+        let format = self.inner.frame_format();
+        let changed = self.has(Flaw::FormatChanges) && self.buffers > 0;
+        if changed { Format { sample: SampleFormat::S32, ..format } } else { format }
+    }
+
+    fn frames_per_packet(&self) -> Result<FrameCount, EndpointError> {
+        let packet = self.inner.frames_per_packet();
+        if self.has(Flaw::PacketTooEarly) {
+            return Ok(packet.unwrap_or(FrameCount::new(480)));
+        }
+        if let (true, Some(plan)) = (self.has(Flaw::PacketRoundedDown), self.inner.plan()) {
+            let frames = plan.format.rate.frames_in(plan.period);
+            return Ok(FrameCount::new(u32::try_from(frames).unwrap_or(0)));
+        }
+        packet
+    }
+
+    fn latency(&self) -> Result<Hns, EndpointError> {
+        if self.has(Flaw::WaitsForControl) {
+            let _held = self.shared.lock.lock().unwrap_or_else(PoisonError::into_inner);
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let latency = self.inner.latency();
+        match self.flaw {
+            Flaw::LatencyTooEarly => Ok(latency.unwrap_or(Hns::from_millis(20))),
+            Flaw::LatencyDrifts if self.running => latency.map(|latency| latency.saturating_add(Hns::from_millis(1))),
+            Flaw::LatencyInFrames => {
+                let frames = latency.map(|latency| self.inner.frame_format().rate.frames_in(latency));
+                frames.map(|frames| Hns::new(i64::try_from(frames).unwrap_or(0)))
+            }
+            Flaw::BelowMinimum => latency.map(|latency| if self.asked > Hns::ZERO { self.asked } else { latency }),
+            _ => latency,
+        }
+    }
+
+    fn set_stream_flags(&mut self, flags: StreamFlags) -> Result<(), EndpointError> {
+        if self.has(Flaw::TakesEveryFlag) && flags != StreamFlags::NONE {
+            return Ok(());
+        }
+        if self.has(Flaw::RefusesNoFlags) && flags == StreamFlags::NONE {
+            return Err(EndpointError::InvalidStreamFlag { bits: 0 });
+        }
+        self.inner.set_stream_flags(flags)
+    }
+
+    fn set_event(&mut self, event: Arc<dyn Event>) -> Result<(), EndpointError> {
+        let answer = self.inner.set_event(Arc::clone(&event));
+        if answer.is_ok() {
+            *self.shared.event.lock().unwrap_or_else(PoisonError::into_inner) = Some(event);
+        }
+        match answer {
+            Err(EndpointError::NotInitialized) if self.has(Flaw::EarlyEvent) => Ok(()),
+            Err(EndpointError::EventNotExpected) if self.has(Flaw::UnexpectedEvent) => Ok(()),
+            answer => answer,
+        }
+    }
+}
+
+impl DeviceEndpoint for FlawedControl {
+    fn set_buffer(&mut self, max_period: Hns, coefficient: u32) -> Result<(), EndpointError> {
+        if self.has(Flaw::ZeroCoefficientRefused) && coefficient == 0 {
+            return Err(EndpointError::Device { reason: "no latency" });
+        }
+        if self.has(Flaw::SecondSetBufferIgnored) && self.buffers > 0 && !self.running {
+            return Ok(());
+        }
+        if self.has(Flaw::SetBufferWhileRunning) && self.running {
+            return Ok(());
+        }
+        let coefficient = if self.has(Flaw::CoefficientIgnored) { 1 } else { coefficient };
+        self.inner.set_buffer(max_period, coefficient)?;
+        self.asked = max_period.saturating_mul(coefficient);
+        self.buffers += 1;
+        if self.has(Flaw::StartsWithoutEvent) {
+            // Refused without the flag; with it, Start finds an event.
+            let _ = self.inner.set_event(Arc::new(WakeFlag::default()));
+        }
+        Ok(())
+    }
+
+    fn rt_capable(&self) -> bool {
+        self.has(Flaw::RtCapable)
+    }
+
+    fn event_driven_capable(&self) -> bool {
+        self.inner.event_driven_capable()
+    }
+}
+
+/// The panic of an endpoint that breaks the contract on purpose.
+#[expect(clippy::panic, reason = "an endpoint that panics is what is tested")]
+fn misbehave() -> ! {
+    panic!("a flawed endpoint panics on purpose")
+}
+
+impl EndpointControl for FlawedControl {
+    fn start(&mut self) -> Result<(), EndpointError> {
+        let answer = self.inner.start();
+        match (self.flaw, &answer) {
+            (Flaw::StartTwice, Err(EndpointError::NotStopped)) => {
+                self.inner.stop()?;
+                self.inner.reset()?;
+                return self.inner.start();
+            }
+            (Flaw::PanicInStart, Err(EndpointError::NotStopped)) => misbehave(),
+            (Flaw::LostAfterRefusal, Err(_)) => self.shared.lost.store(true, Ordering::Relaxed),
+            _ => {}
+        }
+        self.running |= answer.is_ok();
+        self.shared.running.store(self.running, Ordering::Relaxed);
+        answer
+    }
+
+    fn stop(&mut self) -> Result<(), EndpointError> {
+        if self.has(Flaw::StopHangs) && !self.running && self.buffers > 0 {
+            loop {
+                std::thread::sleep(Duration::from_secs(1));
+            }
+        }
+        let answer = self.inner.stop();
+        if answer.is_ok() {
+            self.running = false;
+            if self.has(Flaw::StopForgets) {
+                self.inner.reset()?;
+            }
+        }
+        answer
+    }
+
+    fn reset(&mut self) -> Result<(), EndpointError> {
+        if self.has(Flaw::ResetWhileRunning) && self.running {
+            self.inner.stop()?;
+            self.inner.reset()?;
+            return self.inner.start();
+        }
+        if self.has(Flaw::ResetKeeps) && self.buffers > 0 && !self.running {
+            return Ok(());
+        }
+        self.inner.reset()
+    }
+}
