@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use soundpost_core::FrameCount;
+use soundpost_core::{FrameCount, Instant};
 use soundpost_endpoint::{BufferFlag, DataFlow, Requirement, StreamFlags};
 
 use crate::{Call, Entry};
@@ -24,8 +24,9 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Holds the calls that a probe got since it was made against what the engine owes: R2, T3, T8, T9, T11, T12 and the
-/// order of D4. `packet` is E2. An empty answer: nothing was found.
+/// Holds the calls that a probe got since it was made against what the engine owes: R2, T3, T8, T9, T11, T12, data only
+/// while the pin is active (T13), and the order of D4. `packet` is E2. Calls at different times belong to different
+/// passes. An empty answer: nothing was found.
 #[must_use]
 pub fn check_order(calls: &[Entry], packet: FrameCount, flow: DataFlow) -> Vec<Finding> {
     let mut check = Check {
@@ -36,10 +37,15 @@ pub fn check_order(calls: &[Entry], packet: FrameCount, flow: DataFlow) -> Vec<F
         event: false,
         acquired: None,
         ending: Ending::Open,
+        open_since: None,
+        pin: false,
         found: Vec::new(),
     };
     for entry in calls {
         check.call(entry);
+    }
+    if let Some(last) = calls.last() {
+        check.pass_is_over(last);
     }
     if check.acquired.is_some() {
         let order = calls.last().map_or(0, |entry| entry.order);
@@ -80,6 +86,9 @@ struct Check {
     event: bool,
     acquired: Option<FrameCount>,
     ending: Ending,
+    /// When the pass began that ProcessingComplete has not ended yet.
+    open_since: Option<Instant>,
+    pin: bool,
     found: Vec<Finding>,
 }
 
@@ -128,6 +137,41 @@ impl Check {
         if self.stage == Stage::Running {
             self.ending = Ending::Open;
         }
+        if self.stage != Stage::Running {
+            self.pin = false;
+        }
+        if matches!(entry.call, Call::Stop | Call::Start) {
+            self.pass_is_over(entry);
+        }
+    }
+
+    /// T11: a pass in which anything was asked or moved ends with ProcessingComplete.
+    fn pass_is_over(&mut self, entry: &Entry) {
+        if self.open_since.take().is_some() {
+            self.find(Requirement::T11, entry, "the pass before it was over without ProcessingComplete".to_owned());
+        }
+    }
+
+    /// T11 and T13: what has to hold around every call of a pass.
+    fn within_pass(&mut self, entry: &Entry) {
+        let moves = matches!(entry.call, Call::Padding(_) | Call::Acquire(_) | Call::Release { .. } | Call::Used(_));
+        if self.open_since.is_some_and(|since| since != entry.time) || matches!(entry.call, Call::PinInactive) {
+            self.pass_is_over(entry);
+        }
+        match entry.call {
+            Call::PinActive => self.pin = true,
+            Call::PinInactive => self.pin = false,
+            Call::ProcessingComplete if self.open_since.take().is_none() => {
+                self.find(Requirement::T11, entry, "ProcessingComplete without a pass".to_owned());
+            }
+            _ if moves => {
+                self.open_since = Some(entry.time);
+                if !self.pin {
+                    self.find(Requirement::T13, entry, format!("{:?} while the pin is not active", entry.call));
+                }
+            }
+            _ => {}
+        }
     }
 
     fn realtime(&mut self, entry: &Entry) {
@@ -135,6 +179,7 @@ impl Check {
             let stage = self.stage;
             self.find(Requirement::R2, entry, format!("{:?} while {stage:?}", entry.call));
         }
+        self.within_pass(entry);
         let owed_pulse = self.ending == Ending::Complete && self.flow == DataFlow::Render;
         if owed_pulse && entry.call != Call::Pulse {
             self.find(Requirement::T12, entry, format!("{:?} instead of a pulse after ProcessingComplete", entry.call));
@@ -188,44 +233,93 @@ impl Check {
 
 #[cfg(test)]
 mod tests {
-    use soundpost_core::{Hns, Instant};
+    use std::time::Duration;
+
+    use soundpost_core::Hns;
 
     use super::*;
 
-    fn found(flow: DataFlow, calls: &[Call]) -> Vec<Requirement> {
+    /// Calls in order after a start; `None` lets time pass, as between two passes.
+    fn found(flow: DataFlow, calls: &[Option<Call>]) -> Vec<Requirement> {
         let start = [
             Call::EventDrivenCapable,
             Call::SetStreamFlags(StreamFlags::NONE),
             Call::SetBuffer { period: Hns::from_millis(10), coefficient: 2 },
             Call::Start,
+            Call::PinActive,
         ];
-        let calls = start.iter().chain(calls);
-        let entries: Vec<_> =
-            (0..).zip(calls).map(|(order, call)| Entry { order, time: Instant::ORIGIN, call: *call }).collect();
+        let calls: Vec<_> = start.into_iter().map(Some).chain(calls.iter().copied()).collect();
+        let mut time = Instant::ORIGIN;
+        let mut entries = Vec::new();
+        for (order, call) in (0..).zip(calls) {
+            match call {
+                Some(call) => entries.push(Entry { order, time, call }),
+                None => time += Duration::from_millis(10),
+            }
+        }
         check_order(&entries, FrameCount::new(480), flow).iter().map(|finding| finding.requirement).collect()
     }
 
-    const ACQUIRE: Call = Call::Acquire(FrameCount::new(480));
-    const RELEASE: Call = Call::Release { frames: FrameCount::new(480), flag: BufferFlag::Valid };
+    const PADDING: Option<Call> = Some(Call::Padding(0));
+    const ACQUIRE: Option<Call> = Some(Call::Acquire(FrameCount::new(480)));
+    const RELEASE: Option<Call> = Some(Call::Release { frames: FrameCount::new(480), flag: BufferFlag::Valid });
+    const USED: Option<Call> = Some(Call::Used(FrameCount::ZERO));
+    const COMPLETE: Option<Call> = Some(Call::ProcessingComplete);
+    const PULSE: Option<Call> = Some(Call::Pulse);
+
+    #[test]
+    fn nothing_is_found_in_sound_passes() {
+        use DataFlow::{Capture, Render};
+        let pass = [PADDING, ACQUIRE, RELEASE, COMPLETE, PULSE, None, PADDING, COMPLETE, PULSE];
+        assert_eq!(found(Render, &pass), []);
+        // A late pass is caught up at the same time.
+        assert_eq!(found(Render, &[PADDING, COMPLETE, PULSE, PADDING, ACQUIRE, RELEASE, COMPLETE, PULSE]), []);
+        // Capture asks again for what is behind a packet.
+        assert_eq!(found(Capture, &[PADDING, ACQUIRE, USED, PADDING, ACQUIRE, USED, COMPLETE]), []);
+        let idle =
+            [PADDING, COMPLETE, PULSE, Some(Call::PinInactive), None, Some(Call::PinActive), PADDING, COMPLETE, PULSE];
+        assert_eq!(found(Render, &idle), []);
+    }
 
     #[test]
     fn each_breach_is_found_under_its_number() {
         use DataFlow::{Capture, Render};
-        let sound = [Call::Padding(0), ACQUIRE, RELEASE, Call::ProcessingComplete, Call::Pulse, Call::Padding(0)];
-        assert_eq!(found(Render, &sound), []);
-        assert_eq!(found(Render, &[ACQUIRE, ACQUIRE, RELEASE]), [Requirement::T9]);
-        assert_eq!(found(Render, &[RELEASE]), [Requirement::T9]);
-        assert_eq!(found(Render, &[ACQUIRE]), [Requirement::T9]);
-        assert_eq!(found(Render, &[Call::Acquire(FrameCount::new(481)), RELEASE]), [Requirement::T3]);
-        assert_eq!(found(Render, &[Call::Acquire(FrameCount::new(9)), RELEASE]), [Requirement::T8]);
-        assert_eq!(found(Render, &[Call::ProcessingComplete, Call::Padding(0)]), [Requirement::T12]);
-        assert_eq!(found(Render, &[Call::Pulse]), [Requirement::T12]);
-        assert_eq!(found(Capture, &[Call::ProcessingComplete, Call::Pulse]), [Requirement::T12]);
+        let rest = [COMPLETE, PULSE];
+        let with = |calls: &[Option<Call>]| [calls, &rest[..]].concat();
+        assert_eq!(found(Render, &with(&[ACQUIRE, ACQUIRE, RELEASE])), [Requirement::T9]);
+        assert_eq!(found(Render, &with(&[RELEASE])), [Requirement::T9]);
+        assert_eq!(found(Render, &[PADDING, COMPLETE, PULSE, ACQUIRE]), [Requirement::T11, Requirement::T9]);
+        assert_eq!(found(Render, &with(&[Some(Call::Acquire(FrameCount::new(481))), RELEASE])), [Requirement::T3]);
+        assert_eq!(found(Render, &with(&[Some(Call::Acquire(FrameCount::new(9))), RELEASE])), [Requirement::T8]);
+        assert_eq!(found(Render, &[PADDING, COMPLETE, PADDING, COMPLETE, PULSE]), [Requirement::T12]);
+        assert_eq!(found(Render, &[PULSE]), [Requirement::T12]);
+        assert_eq!(found(Capture, &[PADDING, COMPLETE, PULSE]), [Requirement::T12]);
         assert_eq!(
-            found(Capture, &[ACQUIRE, Call::ProcessingComplete, Call::Used(FrameCount::ZERO)]),
-            [Requirement::T11]
+            found(Render, &[PADDING, COMPLETE, PULSE, Some(Call::Stop), PADDING, COMPLETE, PULSE]).first(),
+            Some(&Requirement::R2)
         );
-        assert_eq!(found(Render, &[Call::Stop, Call::Padding(0)]), [Requirement::R2]);
-        assert_eq!(found(Render, &[Call::SetEvent]), [Requirement::D4]);
+        assert_eq!(found(Render, &[Some(Call::SetEvent)]), [Requirement::D4]);
+    }
+
+    #[test]
+    fn t11_a_missing_doubled_or_early_processing_complete_is_found() {
+        use DataFlow::{Capture, Render};
+        let early = [ACQUIRE, COMPLETE, USED, COMPLETE];
+        assert_eq!(found(Capture, &early), [Requirement::T11]);
+        for flow in [Render, Capture] {
+            assert_eq!(found(flow, &[PADDING, None, PADDING, COMPLETE]).first(), Some(&Requirement::T11));
+            assert_eq!(found(flow, &[PADDING]), [Requirement::T11], "the last one");
+            assert_eq!(found(flow, &[PADDING, Some(Call::Stop)]), [Requirement::T11]);
+            assert_eq!(found(flow, &[PADDING, Some(Call::PinInactive)]), [Requirement::T11]);
+        }
+        assert_eq!(found(Capture, &[PADDING, COMPLETE, COMPLETE]), [Requirement::T11]);
+    }
+
+    #[test]
+    fn t13_data_that_moves_while_the_pin_is_idle_is_found() {
+        let idle = [Some(Call::PinInactive), PADDING, COMPLETE, PULSE];
+        assert_eq!(found(DataFlow::Render, &idle), [Requirement::T13]);
+        let idle = [Some(Call::PinInactive), ACQUIRE, USED, COMPLETE];
+        assert_eq!(found(DataFlow::Capture, &idle), [Requirement::T13, Requirement::T13]);
     }
 }

@@ -11,7 +11,7 @@
 
 mod bench;
 pub mod endpoint;
-//pub mod engine;
+pub mod engine;
 pub mod flaws;
 mod report;
 mod rig;
@@ -20,7 +20,7 @@ mod tools;
 
 pub use bench::Bench;
 pub use endpoint::CHECKS;
-//pub use engine::ENGINE_CHECKS;
+pub use engine::ENGINE_CHECKS;
 pub use report::{BrokenLine, CheckResult, Line, Report, Verdict, endpoint_lines, engine_lines};
 pub use subject::{Backstage, Made, Pace, StockBackstage, Subject, Unattended};
 pub use tools::{NoTools, Tools, Usage};
@@ -147,4 +147,30 @@ pub fn verify(subject: &dyn Subject, options: Options, tools: &dyn Tools) -> Rep
     let results: Vec<_> =
         plan(subject, options.level).into_iter().map(|index| run_check(subject, index, options, tools)).collect();
     Report::of_endpoint(subject, options, &results)
+}
+/// Runs [`ENGINE_CHECKS`] in this thread.
+#[must_use]
+pub fn verify_engine(options: Options, tools: &dyn Tools) -> Report {
+    let results: Vec<_> = ENGINE_CHECKS
+        .iter()
+        .enumerate()
+        .filter(|(_, check)| check.level <= options.level)
+        .map(|(index, check)| {
+            let mut bench = engine::EngineBench::new(options, tools);
+            let outcome = (check.run)(&mut bench);
+            CheckResult::new(index, check.requirement, outcome, bench.into_side())
+        })
+        .collect();
+    Report::of_engine(options, &results)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_engine_holds_what_it_owes() {
+        let report = verify_engine(Options::default(), &NoTools);
+        assert!(report.held(), "{report}");
+    }
 }
