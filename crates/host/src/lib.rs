@@ -18,6 +18,7 @@ pub mod clock;
 pub mod decode;
 pub mod event;
 pub mod exclusive;
+pub mod measure;
 pub mod play;
 pub mod rdp;
 pub mod record;

@@ -33,6 +33,7 @@ const LINK: &str = "soundpost-link";
 const HOST: &str = "soundpost-host";
 const TESTKIT: &str = "soundpost-testkit";
 const BENCHES: &str = "soundpost-benches";
+const VERIFY: &str = "soundpost-verify";
 
 /// The table, from the lowest crate upward. Normal and build dependencies count; those of tests alone do not.
 ///
@@ -59,6 +60,7 @@ pub(crate) const TABLE: &[Row] = &[
         external: Only(&["serde", "strsim", "thiserror", "toml", "twox-hash"]),
     },
     Row { name: BENCHES, internal: &[CORE, DSP, ENDPOINT, ENGINE, TESTKIT], external: Only(&["rubato", "thiserror"]) },
+    Row { name: VERIFY, internal: &[CORE, ENDPOINT, HOST, TESTKIT], external: Any },
     Row {
         name: "soundpost-testsuite",
         internal: &[CORE, CODEC, DSP, ENDPOINT, ENGINE, HOST, LINK, QUEUE, RDP, RT, TESTKIT],
@@ -66,7 +68,7 @@ pub(crate) const TABLE: &[Row] = &[
     },
     Row {
         name: "soundpost",
-        internal: &[CORE, CODEC, DSP, ENDPOINT, ENGINE, HOST, LINK, QUEUE, RDP, TESTKIT, BENCHES],
+        internal: &[CORE, CODEC, DSP, ENDPOINT, ENGINE, HOST, LINK, QUEUE, RDP, TESTKIT, BENCHES, VERIFY],
         external: Any,
     },
     Row { name: "xtask", internal: &[], external: Any },

@@ -16,10 +16,10 @@ const UNSAFE_FOLDER: &str = "src/sys";
 const PASS_CRATE: &str = "soundpost-rt";
 
 /// Crates that may read a clock: time is an argument everywhere else.
-const CLOCK_CRATES: &[&str] = &["soundpost-host", "soundpost", "soundpost-testsuite", "xtask"];
+const CLOCK_CRATES: &[&str] = &["soundpost-host", "soundpost-verify", "soundpost", "soundpost-testsuite", "xtask"];
 
 /// Crates that may do I/O.
-const IO_CRATES: &[&str] = &["soundpost-host", "soundpost", "soundpost-testsuite", "xtask"];
+const IO_CRATES: &[&str] = &["soundpost-host", "soundpost-verify", "soundpost", "soundpost-testsuite", "xtask"];
 
 const CLOCK_READS: &[&str] = &["Instant::now", "SystemTime", "clock_gettime"];
 const IO: &[&str] = &["std::fs", "std::net", "std::process", "std::os::fd", "std::os::unix", "std::io::stdin"];

@@ -28,7 +28,7 @@ pub use tools::{NoTools, Tools, Usage};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use soundpost_endpoint::{DataFlow, Requirement};
+pub use soundpost_endpoint::{DataFlow, Requirement};
 
 use crate::Random;
 

@@ -58,6 +58,15 @@ impl CheckResult {
     }
 }
 
+impl CheckResult {
+    /// A check that was not tried.
+    #[must_use]
+    pub fn not_tried(check: usize, why: &str) -> Self {
+        let requirement = CHECKS.get(check).map(|check| check.requirement.to_string()).unwrap_or_default();
+        Self { check, requirement, not_offered: Some(why.to_owned()), ..Self::default() }
+    }
+}
+
 /// How a requirement stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -67,11 +67,11 @@ impl<'a> Watch<'a> {
 
     /// A call into the real-time half (X2).
     fn real_time<T>(&self, call: &'static str, run: impl FnOnce() -> T) -> Result<T, Broken> {
-        let before = self.usage();
         self.tools.begin(call, true);
+        let before = self.usage();
         let answer = catch_unwind(AssertUnwindSafe(run));
-        self.tools.end();
         let after = self.usage();
+        self.tools.end();
         let answer =
             answer.map_err(|payload| Broken::new(Requirement::X2, format!("{call} panicked: {}", said(payload))))?;
         let more = |before: Option<u64>, after: Option<u64>| match (before, after) {
