@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use serde::Deserialize;
+use soundpost_verify::VerifyArgs;
 
 /// The audio engine for remote desktops.
 ///
@@ -33,6 +34,11 @@ pub(crate) enum Command {
     Simulate(SimulateArgs),
     /// Measure what passes, conversions and the contract's calls cost on this machine
     Bench(BenchArgs),
+    /// Hold endpoints, or the engine, against the AudioEndpoint contract: a line for every requirement
+    ///
+    /// Each endpoint runs in a process of its own, on a virtual clock; one that has a clock of its own runs in real
+    /// time, for at most 60 s. The exit status is 0 if everything that is owed holds, 1 if something is broken.
+    Verify(VerifyArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell to complete in

@@ -15,6 +15,7 @@ mod record;
 mod serve;
 mod simulate;
 mod status;
+mod verify;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -29,6 +30,10 @@ const USAGE: u8 = 2;
 /// The exit status after Ctrl-C, as shells have it.
 const INTERRUPTED: u8 = 130;
 
+/// Counts, so that `verify` can tell whether an endpoint allocates where it must not.
+#[global_allocator]
+static ALLOCATOR: soundpost_verify::CountingAllocator = soundpost_verify::CountingAllocator;
+
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(args) => serve::run(*args).map(|ended| match ended {
@@ -42,6 +47,7 @@ fn main() -> ExitCode {
         Command::Record(args) => record::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Simulate(args) => simulate::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Verify(args) => verify::run(&args),
         Command::Completions { shell } => print(&completions(shell)).map(|()| ExitCode::SUCCESS),
         Command::Man => man().and_then(|page| print(&page)).map(|()| ExitCode::SUCCESS),
     };

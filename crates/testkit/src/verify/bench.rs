@@ -65,7 +65,7 @@ impl<'a> Bench<'a> {
                 format!("said to be a {} endpoint, made a {flow} one", self.flow()),
             ));
         }
-        let watch = Watch::new(self.tools, time, Rc::clone(&self.side));
+        let watch = Watch::new(self.tools, time, Rc::clone(&self.side), self.subject.off_line().is_none());
         Ok(Rig::new(made, watch, self.subject.pace()))
     }
 }

@@ -18,6 +18,8 @@ pub struct CheckResult {
     pub held: Option<String>,
     /// Why there is nothing to be held.
     pub not_offered: Option<String>,
+    /// Why it was not tried.
+    pub not_tried: Option<String>,
     /// What was seen broken: its own requirement, or others on the way.
     pub broken: Vec<BrokenLine>,
 }
@@ -63,7 +65,7 @@ impl CheckResult {
     #[must_use]
     pub fn not_tried(check: usize, why: &str) -> Self {
         let requirement = CHECKS.get(check).map(|check| check.requirement.to_string()).unwrap_or_default();
-        Self { check, requirement, not_offered: Some(why.to_owned()), ..Self::default() }
+        Self { check, requirement, not_tried: Some(why.to_owned()), ..Self::default() }
     }
 }
 
@@ -249,7 +251,9 @@ fn line(
     } else if !held.is_empty() {
         (Verdict::Held, held.join("; "))
     } else if !missing.is_empty() {
-        (Verdict::NotOffered, missing.join("; "))
+        (Verdict::NotOffered, missing.first().copied().unwrap_or_default().to_owned())
+    } else if let Some(why) = own().find_map(|result| result.not_tried.clone()) {
+        (Verdict::NotChecked, why)
     } else if own().next().is_some() {
         (Verdict::NotChecked, "the check was stopped by the breach of another requirement".to_owned())
     } else {

@@ -31,9 +31,9 @@ pub trait Subject: Send + Sync {
         Pace::Given
     }
 
-    /// What it does not owe to the real-time rules, and why: an endpoint for runs off line, which writes to its file
-    /// within the pass, may wait there.
-    fn may_wait(&self) -> Option<&'static str> {
+    /// Why it does not owe the real-time rules (X2): it is for runs off line, and says so. It may allocate and wait in a
+    /// pass then, and must not panic all the same.
+    fn off_line(&self) -> Option<&'static str> {
         None
     }
 

@@ -9,7 +9,7 @@ use soundpost_endpoint::{BufferFlag, Requirement as Req, RtHalf};
 
 use super::PERIOD;
 use crate::verify::rig::pattern;
-use crate::verify::{Bench, Broken, Outcome, held};
+use crate::verify::{Bench, Broken, Outcome, Seen, held};
 
 /// How many passes in a row may take longer than half a period: as the engine's own limit.
 const TOLERATED: u32 = 8;
@@ -18,13 +18,12 @@ pub(super) fn passes(bench: &mut Bench<'_>) -> Outcome {
     let mut rig = bench.rig()?;
     rig.run(PERIOD, 4)?;
     let (packet, format) = (rig.packet()?, rig.format);
-    let excused = bench.subject.may_wait();
     let (mut slow, mut longest) = (0, Duration::ZERO);
     let passes = bench.passes(200);
     for pass in 0..passes {
         rig.watch.cost.set(Duration::ZERO);
         // Not from the first pass on: the first time, code has to be read from the disk.
-        rig.watch.closely.set(excused.is_none() && pass >= 8);
+        rig.watch.closely.set(pass >= 8);
         match pass % 8 {
             // Also what comes seldom: silence, nothing, pins.
             5 => {
@@ -56,16 +55,18 @@ pub(super) fn passes(bench: &mut Bench<'_>) -> Outcome {
     let usage = rig.watch.usage();
     let mut seen = format!("{passes} passes without a panic");
     seen += if usage.allocations.is_some() { ", allocation" } else { " (allocations not counted)" };
-    match (excused, usage.waits) {
-        (Some(why), _) => seen = format!("{seen}; it may wait: {why}"),
-        (None, Some(_)) => seen += " or wait",
-        (None, None) => seen += " (waits not counted)",
+    seen += if usage.waits.is_some() { " or wait" } else { " (waits not counted)" };
+    if let Some(why) = bench.subject.off_line() {
+        return Ok(Seen::NotOffered(format!("no real time: {why}")));
     }
     held(seen)
 }
 
 /// The real-time half must not wait for what the control half holds: calls into both at the same time.
 pub(super) fn contention(bench: &mut Bench<'_>) -> Outcome {
+    if let Some(why) = bench.subject.off_line() {
+        return Ok(Seen::NotOffered(format!("no real time: {why}")));
+    }
     if bench.tools.usage(true).waits.is_none() {
         return held("contention with the control half not measured");
     }

@@ -64,7 +64,7 @@ impl FlawedRender {
             Flaw::Sleeps => std::thread::sleep(Duration::from_micros(100)),
             // For a while, late: nobody has to wait for it in every check.
             Flaw::BurnsTime if (100..130).contains(&self.looks) => {
-                for step in 0..10_000_000_u64 {
+                for step in 0..60_000_000_u64 {
                     std::hint::black_box(step);
                 }
             }
