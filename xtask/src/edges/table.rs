@@ -71,5 +71,6 @@ pub(crate) const TABLE: &[Row] = &[
         internal: &[CORE, CODEC, DSP, ENDPOINT, ENGINE, HOST, LINK, QUEUE, RDP, TESTKIT, BENCHES, VERIFY],
         external: Any,
     },
+    Row { name: "soundpost-examples", internal: &[CORE, ENDPOINT, ENGINE, TESTKIT, VERIFY], external: Only(&[]) },
     Row { name: "xtask", internal: &[], external: Any },
 ];

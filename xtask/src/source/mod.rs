@@ -19,7 +19,8 @@ const PASS_CRATE: &str = "soundpost-rt";
 const CLOCK_CRATES: &[&str] = &["soundpost-host", "soundpost-verify", "soundpost", "soundpost-testsuite", "xtask"];
 
 /// Crates that may do I/O.
-const IO_CRATES: &[&str] = &["soundpost-host", "soundpost-verify", "soundpost", "soundpost-testsuite", "xtask"];
+const IO_CRATES: &[&str] =
+    &["soundpost-host", "soundpost-verify", "soundpost", "soundpost-examples", "soundpost-testsuite", "xtask"];
 
 const CLOCK_READS: &[&str] = &["Instant::now", "SystemTime", "clock_gettime"];
 const IO: &[&str] = &["std::fs", "std::net", "std::process", "std::os::fd", "std::os::unix", "std::io::stdin"];

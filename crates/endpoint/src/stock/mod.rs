@@ -36,7 +36,7 @@ pub use control::ClockedControl;
 pub use device::Device;
 pub use positions::{CaptureClock, RenderClock};
 pub use render::null_render;
-pub use signal::{Signal, Silence, TestSignal, Tone};
+pub use signal::{Signal, Silence, TestSignal, Tone, fill};
 pub use sound::{SoundControl, SoundStage, sound_stage};
 
 use soundpost_core::{Format, Hns};

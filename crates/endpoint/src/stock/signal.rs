@@ -85,8 +85,9 @@ impl Signal for TestSignal {
     }
 }
 
-/// Writes the bytes of `frames` frames, from `first` on, as `out` has room for.
-pub(super) fn fill(signal: &dyn Signal, first: u64, format: Format, out: &mut [u8]) {
+/// Writes the signal's frames from number `first` on into `out`, as many whole ones as there is room for. Real-time
+/// thread.
+pub fn fill(signal: &dyn Signal, first: u64, format: Format, out: &mut [u8]) {
     let channels = format.layout.channels().get();
     for (frame, bytes) in (first..).zip(out.chunks_exact_mut(format.frame_bytes())) {
         for (channel, bytes) in (0..channels).zip(bytes.chunks_exact_mut(format.sample.bytes())) {
