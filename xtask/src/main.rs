@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool speaks on its terminal")]
 
 mod ci;
+mod conformance;
 mod counts;
 mod deny;
 mod edges;
@@ -29,6 +30,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   deny                           licences, banned crates and sources of everything in Cargo.lock (deny.toml)
   fuzz [--seconds N] [TARGET]    runs one fuzz target, or all of them (default 10 s each)
   counts [--update]              instructions of every benchmark case, against benches/counts.toml
+  conformance                    makes the tables of docs/conformance.md again
   testdata                       makes the sound files of testdata/ again";
 
 fn main() -> ExitCode {
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         ["fuzz", options @ ..] => fuzz::Options::parse(options).and_then(|options| fuzz::run(&root, &options)),
         ["counts"] => counts::run(&root, counts::Purpose::Check),
         ["counts", "--update"] => counts::run(&root, counts::Purpose::Update),
+        ["conformance"] => conformance::run(&root),
         ["testdata"] => testdata::run(&root),
         _ => Err(USAGE.to_owned()),
     };

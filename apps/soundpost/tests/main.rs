@@ -15,3 +15,4 @@ mod hostile;
 mod listeners;
 mod real_client;
 mod simulate;
+mod verify;
