@@ -1,6 +1,6 @@
 //! What it takes to run an engine and its endpoints without hardware, threads or waiting, and to hold them against
 //! the contract: a virtual clock, a runner that jumps from one wake-up to the next, endpoints that record what is done
-//! to them, and endpoints that break the contract on purpose.
+//! to them, endpoints that break the contract on purpose, and the conformance kit itself ([`verify`]).
 //!
 //! The same run gives the same sound: [`Digest`] says so in one number.
 

@@ -2,15 +2,15 @@
 
 #![expect(unsafe_code, reason = "the crate's only module that may; every block is argued")]
 
-mod peer;
 mod alloc;
+mod peer;
 mod sched;
 mod shared;
 mod watch;
 
-pub(crate) use peer::peer;
 pub use alloc::CountingAllocator;
 pub(crate) use alloc::calls as allocator_calls;
+pub(crate) use peer::peer;
 pub(crate) use sched::{Policy, set_scheduler};
 pub(crate) use shared::Mapping;
 pub(crate) use watch::watch;

@@ -8,7 +8,7 @@ use soundpost_core::FrameCount;
 use soundpost_endpoint::{BufferFlag, Requirement as Req, RtHalf};
 
 use super::PERIOD;
-use crate::verify::rig::pattern;
+use crate::verify::rig::{FORGIVEN_WAITS, pattern};
 use crate::verify::{Bench, Broken, Outcome, Seen, held};
 
 /// How many passes in a row may take longer than half a period: as the engine's own limit.
@@ -95,13 +95,13 @@ pub(super) fn contention(bench: &mut Bench<'_>) -> Outcome {
                 RtHalf::Render(half) => half.current_padding(),
                 RtHalf::Capture(half) => half.current_padding(),
             };
-            waited += u64::from(tools.usage(true).waits.unwrap_or(0) > before);
+            waited += u32::from(tools.usage(true).waits.unwrap_or(0) > before);
             tools.end();
         }
         done.store(true, Ordering::Relaxed);
         waited
     });
-    if waited > 0 {
+    if waited > FORGIVEN_WAITS {
         watch.note(Req::X2, format!("current_padding waits for the control half: in {waited} of {rounds} calls"));
     }
     held(format!("{rounds} calls beside a busy control half"))
