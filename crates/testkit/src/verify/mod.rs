@@ -19,8 +19,8 @@ mod subject;
 mod tools;
 
 pub use bench::Bench;
-pub use endpoint::CHECKS;
-pub use engine::ENGINE_CHECKS;
+pub use endpoint::{CHECKS, EndpointCheck};
+pub use engine::{ENGINE_CHECKS, EngineCheck};
 pub use report::{BrokenLine, CheckResult, Line, Report, Verdict, endpoint_lines, engine_lines};
 pub use subject::{Backstage, Made, Pace, StockBackstage, Subject, Unattended};
 pub use tools::{NoTools, Tools, Usage};

@@ -19,8 +19,11 @@ use super::{Bench, Check, Level, Outcome};
 /// The period that most checks run at.
 const PERIOD: Hns = Hns::from_millis(10);
 
+/// A row of [`CHECKS`].
+pub type EndpointCheck = Check<fn(&mut Bench<'_>) -> Outcome>;
+
 /// What is tried on an endpoint.
-pub const CHECKS: &[Check<fn(&mut Bench<'_>) -> Outcome>] = &[
+pub const CHECKS: &[EndpointCheck] = &[
     row(Req::E1, Reference, None, "the format stays the same", e::format),
     row(Req::E2, Reference, None, "unknown before SetBuffer", e::packet_unknown),
     row(Req::E2, Contract, None, "ceil(period × rate) at every period", e::packet),
@@ -61,7 +64,7 @@ const fn row(
     flow: Option<DataFlow>,
     what: &'static str,
     run: fn(&mut Bench<'_>) -> Outcome,
-) -> Check<fn(&mut Bench<'_>) -> Outcome> {
+) -> EndpointCheck {
     Check { requirement, level, flow, what, run }
 }
 

@@ -30,8 +30,11 @@ impl<'a> EngineBench<'a> {
     }
 }
 
+/// A row of [`ENGINE_CHECKS`].
+pub type EngineCheck = Check<fn(&mut EngineBench<'_>) -> Outcome>;
+
 /// What is tried on the engine.
-pub const ENGINE_CHECKS: &[Check<fn(&mut EngineBench<'_>) -> Outcome>] = &[
+pub const ENGINE_CHECKS: &[EngineCheck] = &[
     row(Req::R1, Reference, "one endpoint a connection", registry::one_endpoint),
     row(Req::R2, Reference, "nothing before it is attached, nothing after it is detached", registry::attached_only),
     row(Req::R3, Reference, "the wrong direction is refused", registry::directions),
@@ -57,6 +60,6 @@ const fn row(
     level: Level,
     what: &'static str,
     run: fn(&mut EngineBench<'_>) -> Outcome,
-) -> Check<fn(&mut EngineBench<'_>) -> Outcome> {
+) -> EngineCheck {
     Check { requirement, level, flow: None, what, run }
 }

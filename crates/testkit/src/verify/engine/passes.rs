@@ -85,7 +85,15 @@ pub(super) fn order(bench: &mut EngineBench<'_>, requirement: Req) -> Outcome {
     held(format!("in {count} calls over disturbed runs"))
 }
 
-fn driven_run(bench: &mut EngineBench<'_>) -> Result<(Vec<Entry>, Vec<u8>, Vec<u8>), Broken> {
+/// A run that the endpoint's event drives.
+struct Driven {
+    calls: Vec<Entry>,
+    heard: Vec<u8>,
+    /// What was played.
+    sound: Vec<u8>,
+}
+
+fn driven_run(bench: &mut EngineBench<'_>) -> Result<Driven, Broken> {
     let mut scene = Scene::render(bench)?;
     let mut config = StockConfig::new(FORMAT);
     config.event_driven = true;
@@ -94,11 +102,11 @@ fn driven_run(bench: &mut EngineBench<'_>) -> Result<(Vec<Entry>, Vec<u8>, Vec<u
     let sound = noise(48_000 * 3);
     let writer = scene.player()?;
     scene.play(writer, &sound, ms(3_500));
-    Ok((probe.take_calls(), probe.take_sound(), sound))
+    Ok(Driven { calls: probe.take_calls(), heard: probe.take_sound(), sound })
 }
 
 pub(super) fn event(bench: &mut EngineBench<'_>) -> Outcome {
-    let (calls, _, _) = driven_run(bench)?;
+    let Driven { calls, .. } = driven_run(bench)?;
     let at = |wanted: fn(&Call) -> bool| calls.iter().position(|entry| wanted(&entry.call));
     let (set, initialised) = (at(|call| *call == Call::SetEvent), at(|call| matches!(call, Call::SetBuffer { .. })));
     match (initialised, set) {
@@ -108,7 +116,7 @@ pub(super) fn event(bench: &mut EngineBench<'_>) -> Outcome {
 }
 
 pub(super) fn driven(bench: &mut EngineBench<'_>) -> Outcome {
-    let (calls, heard, sound) = driven_run(bench)?;
+    let Driven { calls, heard, sound } = driven_run(bench)?;
     let found = check_order(&calls, FrameCount::new(480), DataFlow::Render);
     if let Some(found) = found.into_iter().find(|finding| finding.requirement == Req::D4) {
         return Err(Broken::new(Req::D4, found.what));

@@ -18,7 +18,7 @@ pub(super) struct FlawedCapture {
     acquires: u64,
     active: bool,
     begun: bool,
-    garbage: Vec<Box<u64>>,
+    garbage: Vec<Vec<u8>>,
 }
 
 impl FlawedCapture {
@@ -32,7 +32,7 @@ impl FlawedCapture {
             acquires: 0,
             active: false,
             begun: false,
-            garbage: (0..10_000).map(Box::new).collect(),
+            garbage: vec![vec![0]; 10_000],
         }
     }
 
