@@ -158,12 +158,12 @@ fn x1_the_end_is_exact_behind_a_conversion_of_rate_and_channels() {
         let frame = there.frame_bytes();
         let heard = probe.take_sound();
         let frames = heard.len() / frame - usize::try_from(rate / 100).unwrap();
-        // Sound comes out of the filter so much later; nothing of it stays inside.
+        // Sound comes out of the filter so much later, and nothing of it stays inside; a frame of 48 kHz is two of 96.
         let (from, to) = (S16.rate, there.rate);
         let block = FrameCount::new(480);
         let config = ResamplerConfig { from, to, channels: ChannelCount::MONO, max_block: block, max_trim: 0 };
         let due = due + Resampler::new(config).unwrap().delay().as_usize();
-        assert!(usize::abs_diff(frames, due) <= 1, "{there}: {frames} frames instead of {due}");
+        assert!(usize::abs_diff(frames, due) <= 2, "{there}: {frames} frames instead of {due}");
         // Noise to the end: no silence was put behind it.
         let tail = &heard[heard.len() - 16 * frame..];
         assert!(tail.iter().any(|byte| *byte != 0), "{there}: ends in silence");
