@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::{counts, deny, edges, fuzz, process, tests_run};
+use crate::{counts, deny, edges, fuzz, guards, process, sanitize, tests_run, trace};
 
 /// One check: its name in the summary, and what it runs.
 struct Step {
@@ -19,6 +19,12 @@ const STEPS: &[Step] = &[
     Step { name: "docs", run: docs },
     Step { name: "tests", run: |root| tests_run::run(root, &[]) },
     Step { name: "counts", run: |root| counts::run(root, counts::Purpose::Check) },
+    Step { name: "passes", run: |root| sanitize::passes(root, &[]) },
+    Step { name: "loom", run: sanitize::loom },
+    Step { name: "trace", run: |root| trace::run(root, &[]) },
+    Step { name: "rtsan", run: sanitize::rtsan },
+    Step { name: "guards", run: |root| guards::run(root, false) },
+    Step { name: "tsan", run: sanitize::tsan },
     Step { name: "fuzz smoke", run: |root| fuzz::run(root, &fuzz::Options::default()) },
 ];
 

@@ -97,7 +97,7 @@ fn targets(manifest: &str) -> Result<Vec<String>, String> {
 
 /// Gives the folder of the programs.
 fn build(root: &Path, folder: &Path, targets: &[String]) -> Result<PathBuf, String> {
-    let platform = host_platform(root)?;
+    let platform = process::host_platform(root)?;
     let built = folder.join("target");
     let mut command = process::cargo(folder);
     command.args(["build", "--release", "--locked", "--target", &platform]).arg("--target-dir").arg(&built);
@@ -106,13 +106,6 @@ fn build(root: &Path, folder: &Path, targets: &[String]) -> Result<PathBuf, Stri
     }
     process::run(command.env("RUSTFLAGS", RUSTFLAGS))?;
     Ok(built.join(platform).join("release"))
-}
-
-fn host_platform(root: &Path) -> Result<String, String> {
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let version = process::output(std::process::Command::new(rustc).arg("-vV").current_dir(root))?;
-    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
-    host.map(str::to_owned).ok_or_else(|| "`rustc -vV` names no host".to_owned())
 }
 
 fn run_target(folder: &Path, program: &Path, target: &str, seconds: u32) -> Result<(), String> {

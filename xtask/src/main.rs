@@ -11,12 +11,16 @@ mod counts;
 mod deny;
 mod edges;
 mod fuzz;
+mod guards;
 mod licence;
 mod packages;
 mod process;
+mod sanitize;
 mod source;
 mod testdata;
 mod tests_run;
+mod trace;
+mod tree;
 mod workspace;
 
 use std::path::{Path, PathBuf};
@@ -31,6 +35,12 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   fuzz [--seconds N] [TARGET]    runs one fuzz target, or all of them (default 10 s each)
   counts [--update]              instructions of every benchmark case, against benches/counts.toml
   conformance                    makes the tables of docs/conformance.md again
+  guards [--update]              each guard of the real-time side against each planted violation (docs/real-time.md)
+  passes [NUMBER]                so many passes of the real engine (default 200000) in an optimised build, guarded
+  trace [--seconds N]            the system calls of the daemon's real-time threads (default 10 s)
+  loom                           every interleaving of the hand-made atomics
+  rtsan                          the tests that run passes, with RealtimeSanitizer
+  tsan                           the stress tests of the queues, with ThreadSanitizer
   testdata                       makes the sound files of testdata/ again";
 
 fn main() -> ExitCode {
@@ -47,6 +57,13 @@ fn main() -> ExitCode {
         ["counts"] => counts::run(&root, counts::Purpose::Check),
         ["counts", "--update"] => counts::run(&root, counts::Purpose::Update),
         ["conformance"] => conformance::run(&root),
+        ["guards"] => guards::run(&root, false),
+        ["guards", "--update"] => guards::run(&root, true),
+        ["passes", number @ ..] if number.len() < 2 => sanitize::passes(&root, number),
+        ["trace", options @ ..] => trace::run(&root, options),
+        ["loom"] => sanitize::loom(&root),
+        ["rtsan"] => sanitize::rtsan(&root),
+        ["tsan"] => sanitize::tsan(&root),
         ["testdata"] => testdata::run(&root),
         _ => Err(USAGE.to_owned()),
     };

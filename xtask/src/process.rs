@@ -66,6 +66,14 @@ pub(crate) fn lines(command: &mut Command, mut each: impl FnMut(&str)) -> Result
     child.wait().map(|status| status.success()).map_err(|error| format!("`{}`: {error}", shown(command)))
 }
 
+/// The platform that the compiler builds for where none is named, such as `x86_64-unknown-linux-gnu`.
+pub(crate) fn host_platform(root: &Path) -> Result<String, String> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let version = output(Command::new(rustc).arg("-vV").current_dir(root))?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).ok_or_else(|| "`rustc -vV` names no host".to_owned())
+}
+
 /// Whether it runs and succeeds; what it writes is thrown away.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
     command

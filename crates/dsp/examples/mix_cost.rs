@@ -2,6 +2,7 @@
 
 #![allow(
     clippy::as_conversions,
+    clippy::disallowed_types,
     clippy::unwrap_used,
     clippy::print_stdout,
     reason = "a report printed by hand, not part of the product"

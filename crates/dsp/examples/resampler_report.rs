@@ -5,6 +5,7 @@
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     clippy::cast_lossless,
+    clippy::disallowed_types,
     clippy::unwrap_used,
     clippy::print_stdout,
     reason = "a report printed by hand, not part of the product"

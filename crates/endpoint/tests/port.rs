@@ -1,5 +1,7 @@
 //! T1 and T3 to T12 at the ports, with endpoints that say what they are told to.
 
+#![allow(clippy::disallowed_types, reason = "endpoints that only tests have")]
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 

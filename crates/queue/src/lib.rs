@@ -15,7 +15,7 @@
 //! and commands travel through the crate `rtrb`; what is made of atomics by hand is in [`snapshot`]
 //! and [`Flag`]. (The device clock of `soundpost-endpoint`, which may not know this crate, has a few of its
 //! own.) Their orderings are argued where they stand and modelled with loom:
-//! `RUSTFLAGS="--cfg loom" cargo test -p soundpost-queue --test loom --release`.
+//! `cargo xtask loom`.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::as_conversions, clippy::cast_possible_truncation, reason = "test arithmetic"))]

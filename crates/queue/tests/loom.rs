@@ -1,5 +1,5 @@
 //! Models of the hand-made atomics, every interleaving of them:
-//! `RUSTFLAGS="--cfg loom" cargo test -p soundpost-queue --test loom --release`.
+//! `cargo xtask loom`.
 //!
 //! Loom takes SeqCst for AcqRel and does not explore every effect of relaxed accesses that the memory model allows; what is
 //! promised is argued in the sources, and tried here.

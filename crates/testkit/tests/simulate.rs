@@ -1,5 +1,7 @@
 //! Scenarios on the virtual clock.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use soundpost_testkit::simulate::{Flow, Outcome, Scenario, Simulation};
 
 const COMPANY: &str = "

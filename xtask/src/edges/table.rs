@@ -34,14 +34,15 @@ const HOST: &str = "soundpost-host";
 const TESTKIT: &str = "soundpost-testkit";
 const BENCHES: &str = "soundpost-benches";
 const VERIFY: &str = "soundpost-verify";
+const GUARDS: &str = "soundpost-guards";
 
 /// The table, from the lowest crate upward. Normal and build dependencies count; those of tests alone do not.
 ///
-/// `queue` has loom for `cfg(loom)` alone, the build that models its atomics. `rdp` may use IronRDP's data types and
+/// `queue` and `endpoint` have loom for `cfg(loom)` alone, the build that models their atomics. `rdp` may use IronRDP's data types and
 /// state machines, and none of its crates that do I/O (`-async`, `-tokio`, `-tls`).
 pub(crate) const TABLE: &[Row] = &[
     Row { name: CORE, internal: &[], external: Only(&[]) },
-    Row { name: ENDPOINT, internal: &[CORE], external: Only(&["thiserror"]) },
+    Row { name: ENDPOINT, internal: &[CORE], external: Only(&["loom", "thiserror"]) },
     Row { name: DSP, internal: &[CORE], external: Only(&["rubato", "thiserror"]) },
     Row { name: QUEUE, internal: &[CORE], external: Only(&["loom", "rtrb"]) },
     Row { name: RT, internal: &[CORE, DSP, ENDPOINT, QUEUE], external: Only(&[]) },
@@ -61,9 +62,10 @@ pub(crate) const TABLE: &[Row] = &[
     },
     Row { name: BENCHES, internal: &[CORE, DSP, ENDPOINT, ENGINE, TESTKIT], external: Only(&["rubato", "thiserror"]) },
     Row { name: VERIFY, internal: &[CORE, ENDPOINT, HOST, TESTKIT], external: Any },
+    Row { name: GUARDS, internal: &[], external: Only(&["assert_no_alloc", "rtsan-standalone"]) },
     Row {
         name: "soundpost-testsuite",
-        internal: &[CORE, CODEC, DSP, ENDPOINT, ENGINE, HOST, LINK, QUEUE, RDP, RT, TESTKIT],
+        internal: &[CORE, CODEC, DSP, ENDPOINT, ENGINE, GUARDS, HOST, LINK, QUEUE, RDP, RT, TESTKIT],
         external: Any,
     },
     Row {

@@ -19,11 +19,21 @@ const PASS_CRATE: &str = "soundpost-rt";
 const CLOCK_CRATES: &[&str] = &["soundpost-host", "soundpost-verify", "soundpost", "soundpost-testsuite", "xtask"];
 
 /// Crates that may do I/O.
-const IO_CRATES: &[&str] =
-    &["soundpost-host", "soundpost-verify", "soundpost", "soundpost-examples", "soundpost-testsuite", "xtask"];
+const IO_CRATES: &[&str] = &[
+    "soundpost-host",
+    "soundpost-verify",
+    "soundpost",
+    "soundpost-examples",
+    "soundpost-guards",
+    "soundpost-testsuite",
+    "xtask",
+];
 
 const CLOCK_READS: &[&str] = &["Instant::now", "SystemTime", "clock_gettime"];
 const IO: &[&str] = &["std::fs", "std::net", "std::process", "std::os::fd", "std::os::unix", "std::io::stdin"];
+
+/// How tests run passes.
+const RUN_PASSES: &[&str] = &["Runner::new(", "Runner::with_config("];
 
 /// A file longer than this is worth splitting.
 const LONG_FILE: usize = 700;
@@ -40,14 +50,25 @@ pub(crate) struct Report {
 pub(crate) fn check(packages: &[&Package]) -> Result<Report, String> {
     let mut report = Report::default();
     for package in packages {
+        let mut guard = GuardedTests::default();
         for path in rust_files(&package.folder)? {
             let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
             let within = path.strip_prefix(&package.folder).unwrap_or(&path);
             report.files += 1;
-            check_file(&File { package: &package.name, within, shown: &path, text: &text }, &mut report);
+            let file = File { package: &package.name, within, shown: &path, text: &text };
+            check_file(&file, &mut report);
+            guard.look(&file, &mut report);
         }
+        guard.judge(&package.name, &mut report);
     }
     Ok(report)
+}
+
+/// What is wrong with a text, as if it stood in that file of that package.
+pub(crate) fn errors_in(package: &str, within: &Path, text: &str) -> Vec<String> {
+    let mut report = Report::default();
+    check_file(&File { package, within, shown: within, text }, &mut report);
+    report.errors
 }
 
 /// One file, and what the rules need to know about it.
@@ -85,6 +106,36 @@ fn check_file(file: &File<'_>, report: &mut Report) {
     let length = file.text.lines().count();
     if length > LONG_FILE {
         report.warnings.push(format!("{}: {length} lines: split it by idea", file.shown.display()));
+    }
+}
+
+/// The tests of one package: whether they run passes, and whether the guard of `soundpost-guards` is installed there.
+#[derive(Debug, Default)]
+struct GuardedTests {
+    run_passes: bool,
+    installed: bool,
+}
+
+impl GuardedTests {
+    fn look(&mut self, file: &File<'_>, report: &mut Report) {
+        if !file.within.starts_with("tests") || file.package == "xtask" {
+            return;
+        }
+        let code = Code::of(file.text);
+        self.run_passes |= RUN_PASSES.iter().any(|word| code.contains(word));
+        self.installed |= code.contains("soundpost_guards::install!");
+        if !code.contains("no_alloc(") {
+            refuse(file, &code, &["run_pass("], "runs a pass without a guard: use testkit's Runner", report);
+        }
+        refuse(file, &code, &["pass()"], "lets a pass run without a guard: use those of soundpost-guards", report);
+    }
+
+    fn judge(&self, package: &str, report: &mut Report) {
+        if self.run_passes && !self.installed {
+            report.errors.push(format!(
+                "{package}: its tests run passes without the guard against allocation: say soundpost_guards::install!()"
+            ));
+        }
     }
 }
 
@@ -132,7 +183,8 @@ fn refuse(file: &File<'_>, code: &Code, words: &[&str], why: &str, report: &mut 
     }
 }
 
-/// Every `.rs` file below a package, without what cargo builds, in a stable order.
+/// Every `.rs` file of a package, without what cargo builds and without packages of their own further in, in a stable
+/// order. (Such a one is no member of the workspace, so that only tests can depend on it: [`crate::edges`].)
 fn rust_files(folder: &Path) -> Result<Vec<PathBuf>, String> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -140,7 +192,8 @@ fn rust_files(folder: &Path) -> Result<Vec<PathBuf>, String> {
         let entries = fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         for entry in entries {
             let path = entry.map_err(|error| format!("{}: {error}", folder.display()))?.path();
-            if path.is_dir() && path.file_name().is_some_and(|name| name != "target") {
+            let is_package = path.join("Cargo.toml").exists();
+            if path.is_dir() && !is_package && path.file_name().is_some_and(|name| name != "target") {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 found.push(path);
@@ -221,6 +274,26 @@ mod tests {
     fn io_below_host_is_found() {
         one_error("soundpost-rdp", "src/lib.rs", "#![forbid(unsafe_code)]\nuse std::net::IpAddr;", ":2: `std::net`");
         clean("soundpost-host", "src/net.rs", "use std::net::TcpStream;");
+    }
+
+    #[test]
+    fn tests_that_run_passes_without_the_guard_are_found() {
+        let errors = |texts: &[&str]| {
+            let (mut report, mut guard) = (Report::default(), GuardedTests::default());
+            let within = Path::new("tests/a.rs");
+            for text in texts {
+                guard.look(&File { package: "soundpost-link", within, shown: within, text }, &mut report);
+            }
+            guard.judge("soundpost-link", &mut report);
+            report.errors
+        };
+        let runs = "let runner = Runner::new(1, no_alloc);";
+        assert!(errors(&[runs])[0].contains("install!"));
+        assert_eq!(errors(&[runs, "soundpost_guards::install!();"]), [""; 0]);
+        assert_eq!(errors(&["// Runner::new(1)"]), [""; 0]);
+        assert!(errors(&["worker.run_pass(now);"])[0].contains("testkit's Runner"));
+        assert_eq!(errors(&["no_alloc(&mut || drop(worker.run_pass(now)));"]), [""; 0]);
+        assert!(errors(&["fn gate(pass: &mut dyn FnMut()) { pass(); }"])[0].contains("without a guard"));
     }
 
     #[test]

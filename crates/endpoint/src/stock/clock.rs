@@ -1,11 +1,12 @@
 //! A device's clock: steered on the control side, read anywhere without waiting.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+#[expect(clippy::disallowed_types, reason = "for the control side: see ClockControl")]
+use std::sync::Mutex;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use soundpost_core::{Clock, FrameCount, Hns, Instant, SampleRate};
 
-use super::seqlock::Seqlock;
+use super::seqlock::{AtomicU64, Ordering, Seqlock};
 use super::{CaptureClock, RenderClock};
 use crate::{BufferPlan, Start};
 
@@ -52,6 +53,7 @@ impl RateOffset {
 /// may do so from several threads. Never used by a real-time half, which holds a [`RenderClock`] or [`CaptureClock`].
 #[derive(Clone)]
 pub struct ClockControl {
+    #[expect(clippy::disallowed_types, reason = "locked on the control side alone: readers have `published`")]
     writer: Arc<Mutex<Timeline>>,
     reader: ClockReader,
 }
@@ -63,7 +65,9 @@ impl ClockControl {
         let timeline = Timeline { rate, offset, ..Timeline::stopped(rate) };
         let published = Arc::new(Published::new(&timeline));
         let reader = ClockReader { clock, published, last: timeline };
-        Self { writer: Arc::new(Mutex::new(timeline)), reader }
+        #[expect(clippy::disallowed_types, reason = "locked on the control side alone: readers have `published`")]
+        let writer = Arc::new(Mutex::new(timeline));
+        Self { writer, reader }
     }
 
     /// Notes what `set_buffer` worked out, and goes back to position 0 (D1).

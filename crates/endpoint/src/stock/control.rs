@@ -1,6 +1,8 @@
 //! A whole control half over a device's clock.
 
-use std::sync::{Arc, Mutex, PoisonError};
+#[expect(clippy::disallowed_types, reason = "for the control side: see EventSlot")]
+use std::sync::Mutex;
+use std::sync::{Arc, PoisonError};
 
 use soundpost_core::{Format, FrameCount, Hns};
 
@@ -12,6 +14,7 @@ use crate::{
 };
 
 /// Where the control half leaves the event and the device finds it. Neither is the real-time half.
+#[expect(clippy::disallowed_types, reason = "locked by the control half and the device: no real-time half has one")]
 pub(super) type EventSlot = Arc<Mutex<Option<Arc<dyn Event>>>>;
 
 /// The control half of an endpoint whose device is a [`ClockControl`]: everything that the contract asks of it

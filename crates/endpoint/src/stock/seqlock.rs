@@ -1,6 +1,13 @@
 //! Words that one thread writes and any thread reads without waiting.
 
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+#[cfg(loom)]
+use loom::sync::atomic::fence;
+#[cfg(loom)]
+pub(super) use loom::sync::atomic::{AtomicU64, Ordering};
+#[cfg(not(loom))]
+use std::sync::atomic::fence;
+#[cfg(not(loom))]
+pub(super) use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A sequence lock over atomics: one writer at a time (the owner sees to that), any number of readers.
 ///
@@ -37,5 +44,56 @@ impl<const N: usize> Seqlock<N> {
         fence(Ordering::Acquire);
         let whole = version.is_multiple_of(2) && self.version.load(Ordering::Relaxed) == version;
         whole.then_some((version, values))
+    }
+}
+
+/// Every interleaving, as loom has it: `cargo xtask loom`.
+#[cfg(all(test, loom))]
+mod loom_models {
+    use std::sync::Arc;
+
+    use loom::thread;
+
+    use super::Seqlock;
+
+    #[test]
+    fn a_reader_never_sees_half_of_a_change() {
+        loom::model(|| {
+            let seqlock = Arc::new(Seqlock::new([0, 0]));
+            let same = Arc::clone(&seqlock);
+            let reading = thread::spawn(move || {
+                if let Some((_, [first, second])) = same.load() {
+                    assert_eq!(first, second, "half of one value, half of another");
+                }
+            });
+            seqlock.store([1, 1]);
+            seqlock.store([2, 2]);
+            reading.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn what_is_read_never_goes_back() {
+        loom::model(|| {
+            let seqlock = Arc::new(Seqlock::new([0]));
+            let same = Arc::clone(&seqlock);
+            let reading = thread::spawn(move || {
+                if let (Some(first), Some(second)) = (same.load(), same.load()) {
+                    assert!(first.0 <= second.0 && first.1 <= second.1, "{first:?}, then {second:?}");
+                }
+            });
+            seqlock.store([1]);
+            reading.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn the_last_change_arrives() {
+        loom::model(|| {
+            let seqlock = Arc::new(Seqlock::new([0, 0]));
+            let same = Arc::clone(&seqlock);
+            thread::spawn(move || same.store([7, 7])).join().unwrap();
+            assert_eq!(seqlock.load(), Some((2, [7, 7])));
+        });
     }
 }

@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use soundpost_core::{Clock, Format, FrameCount, Hns, Instant, PacketSchedule};
 use soundpost_endpoint::{BufferFlag, ControlHalf, Event, Filled, RenderPort, RtHalf};
+use soundpost_guards::{no_alloc, no_alloc_with};
 use soundpost_link::rdp::{RdpAudio, RdpAudioConfig, RdpAudioEvent};
+
+soundpost_guards::install!();
 
 pub(crate) const STEP: Duration = Duration::from_micros(500);
 
@@ -279,7 +282,7 @@ impl Engine {
     }
 
     pub(crate) fn pass(&mut self, now: Instant) {
-        let (padding, _) = self.port.padding().unwrap();
+        let (padding, _) = no_alloc_with(|| self.port.padding()).unwrap();
         let mut free = self.port.buffer().saturating_sub(padding);
         loop {
             let frames = self.schedule.next_packet().min(free);
@@ -292,7 +295,7 @@ impl Engine {
                 self.counter += frames.get();
                 self.rendered.push((counter + 1, now));
             }
-            let released = self.port.packet(frames, None, |out| {
+            let fill = |out: &mut [u8]| {
                 if silent {
                     return Filled { frames, flag: BufferFlag::Silent };
                 }
@@ -300,10 +303,11 @@ impl Engine {
                     frame.copy_from_slice(&value.to_le_bytes());
                 }
                 Filled { frames, flag: BufferFlag::Valid }
-            });
+            };
+            let released = no_alloc_with(|| self.port.packet(frames, None, fill));
             assert_eq!(released, Ok(frames));
         }
-        self.port.complete();
+        no_alloc(&mut || self.port.complete());
     }
 
     pub(crate) fn packet(&self) -> FrameCount {
