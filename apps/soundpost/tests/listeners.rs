@@ -126,25 +126,37 @@ impl RealClient {
             let index = index(sample[0], sample[1]).filter(|index| *index < length)?;
             Some(later_ms(heard.came_at(frame)?, arrival_of(index, reference)?))
         };
-        let mut usual: Vec<f64> = (stopped - 48_000..stopped - 4_800).step_by(48).filter_map(lag).collect();
-        usual.sort_unstable_by(f64::total_cmp);
-        let usual = usual[usual.len() / 2];
-        let lags: Vec<(usize, f64)> =
-            (continued..heard.samples.len() / 2).step_by(48).filter_map(|frame| Some((frame, lag(frame)?))).collect();
-        let live = lags.iter().find(|(_, lag)| (lag - usual).abs() < 30.0).map(|(frame, _)| *frame);
-        let old = lags.iter().filter(|(_, lag)| *lag > usual + 1_000.0).count();
-        let late = lags.iter().filter(|(_, lag)| (usual + 30.0..=usual + 1_000.0).contains(lag)).count();
-        let tail = section(&heard, continued + 2 * 48_000..heard.samples.len() / 2 - 4_800, length);
-        let took = live.map(|frame| later_ms(heard.came_at(frame).unwrap(), held.to));
-        let last = lags.last().map(|(_, lag)| *lag);
+        let lags = |frames: Range<usize>| {
+            frames.step_by(48).filter_map(|frame| Some((frame, lag(frame)?))).collect::<Vec<(usize, f64)>>()
+        };
+        let end = heard.samples.len() / 2 - 4_800;
+        assert!(lags(stopped + 48_000..continued - 4_800).is_empty(), "it was not held");
+        let usual = median(&lags(stopped - 48_000..stopped - 4_800));
+        let back = lags(continued..end);
+        let live = back.iter().find(|(_, lag)| (lag - usual).abs() < 30.0).expect("live sound never came back").0;
+        let took = later_ms(heard.came_at(live).unwrap(), held.to);
+        // What the client had, or the kernel for it, when it was held.
+        let old = back.iter().filter(|(_, lag)| *lag > usual + 1_000.0).count();
+        let late = back.iter().filter(|(_, lag)| (usual + 30.0..=usual + 1_000.0).contains(lag)).count();
+        let rest = section(&heard, continued + 48_000..end, length);
+        let settled = median(&lags(continued + 48_000..end));
         eprintln!(
-            "the real client: lag {usual:.1} ms before it was held, back after {took:?} ms, {old} ms of sound from \
-             before it was held, {late} ms late, {last:?} ms of lag at the end, then {tail}"
+            "the real client is back after {took:.0} ms; {old} ms of old sound were under way, {late} ms came late; \
+             lag before {usual:.1} ms, after {settled:.1} ms; then {rest}"
         );
-        for (frame, lag) in lags.iter().step_by(100) {
-            eprintln!("{} ms: {lag:.1}", (frame - continued) / 48);
-        }
+        assert!(took < 1_000.0, "the real client's live sound took {took} ms");
+        assert!(old <= 250, "the real client played {old} ms of old sound");
+        assert!(late <= 250, "the real client played {late} ms of sound late");
+        assert!((settled - usual).abs() < 30.0, "the real client's lag of {usual} ms became {settled} ms");
+        assert!(rest.frames > 48_000 * 2, "{rest}");
+        rest.assert_whole();
     }
+}
+
+fn median(lags: &[(usize, f64)]) -> f64 {
+    let mut lags: Vec<f64> = lags.iter().map(|(_, lag)| *lag).collect();
+    lags.sort_unstable_by(f64::total_cmp);
+    lags[lags.len() / 2]
 }
 
 /// What the real client played in a stretch of its loudspeaker's sound. PulseAudio's own clock may slip by less than
@@ -207,7 +219,9 @@ fn a_killed_a_stopped_and_a_deaf_client_cost_the_others_nothing() {
     let after = daemon.memory_kib("VmRSS");
 
     if let (Some(real), Some(held)) = (real, held) {
-        real.judge(&held, &others[0].record(), length);
+        // A copy: a record that is kept locked stops its client.
+        let reference = others[0].record().clone();
+        real.judge(&held, &reference, length);
     }
     for (k, client) in others.iter().enumerate() {
         let record = client.record();
