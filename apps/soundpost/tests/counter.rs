@@ -13,7 +13,7 @@ fn frame(index: u32) -> (i16, i16) {
 }
 
 /// The frame that this is, where it is one.
-fn index(left: i16, right: i16) -> Option<u32> {
+pub(crate) fn index(left: i16, right: i16) -> Option<u32> {
     let high = u32::try_from(right).ok()?.checked_sub(1)?;
     Some(high << 16 | u32::from(left.cast_unsigned()))
 }

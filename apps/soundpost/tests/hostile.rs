@@ -1,6 +1,6 @@
 //! Clients that mean harm, after their login.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use soundpost_testsuite::client::{Client, ClientChannels, Options};
 
@@ -73,4 +73,35 @@ fn claims_of_memory_get_none() {
     assert!(peak < before + 16 * 1024, "{before} KiB grew to {peak} KiB for a while");
     let heard = judge(frames(&watched.record().pcm), length);
     assert!(heard.is_whole(), "{heard:?}");
+}
+
+#[test]
+fn audio_messages_that_make_no_sense_are_logged_once_and_counted_to_the_end() {
+    let daemon = Daemon::start(&[]);
+    let client = daemon.connect();
+    let told = |text: &str| daemon.log().lines().filter(|line| line.contains(text)).count();
+    let wait_for = |text: &str| {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while told(text) == 0 {
+            assert!(Instant::now() < deadline, "the log does not say: {text}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
+    wait_for("sound is agreed on");
+    assert_eq!(told("make no sense"), 0, "an honest client has no faults");
+    for _ in 0..20 {
+        // A type that nobody knows, and a confirmation of a wave that was never sent.
+        client.send_audio(vec![0x99, 0, 0, 0]);
+        client.send_audio(vec![5, 0, 4, 0, 0, 0, 77, 0]);
+    }
+    client.request_shutdown();
+    assert!(client.wait_until(|record| record.shutdown_denied == 1), "the session goes on");
+    client.disconnect();
+    wait_for("listener gone");
+    let log = daemon.log();
+    assert_eq!(told("make no sense"), 1, "a client cannot fill the log: {log}");
+    let first = log.lines().find(|line| line.contains("make no sense")).unwrap();
+    assert!(first.contains("INFO") && first.contains(r#"faults={"unknown_type": 1}"#), "{first}");
+    let last = log.lines().find(|line| line.contains("listener gone")).unwrap();
+    assert!(last.contains("faults=40"), "{last}");
 }

@@ -1,12 +1,14 @@
 //! Several listeners at once, and what one of them can do to the others.
 
+use std::fmt;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use soundpost_core::SampleRate;
 use soundpost_testsuite::client::{Client, ClientChannels, ClientSecurity, Options, Record};
-use soundpost_testsuite::ear::{self, ClientOptions, Ear, Recording};
+use soundpost_testsuite::ear::{self, ClientOptions, Ear, Recording, Signal};
 
-use crate::counter::{first_index, frames, judge, seconds, write};
+use crate::counter::{first_index, frames, index, judge, seconds, write};
 use crate::daemon::{Daemon, PASSWORD, USER};
 
 /// The stopped client is stopped for so long.
@@ -39,46 +41,151 @@ fn arrival(record: &Record, from: usize, length: u32) -> Option<(u32, Instant)> 
     (index >= before as u32 && index < length).then(|| (index - before as u32, wave.arrived))
 }
 
-/// How much later than `reference` this client hears, in milliseconds, at the wave that begins at byte `from`.
-fn lag_ms(record: &Record, from: usize, reference: &Record, length: u32) -> Option<f64> {
-    let (index, arrived) = arrival(record, from, length)?;
-    let wave = reference.waves.iter().find_map(|wave| {
+/// When the frame with this index came to this client.
+fn arrival_of(index: u32, reference: &Record) -> Option<Instant> {
+    let (start, arrived) = reference.waves.iter().find_map(|wave| {
         let (first, before) = first_index(&reference.pcm[wave.offset..wave.offset + wave.length])?;
         let start = first.checked_sub(before as u32)?;
         (start..start + wave.length as u32 / 4).contains(&index).then_some((start, wave.arrived))
     })?;
-    let ahead = f64::from(index - wave.0) / 48.0;
-    let signed = |later: Instant, earlier: Instant| match later.checked_duration_since(earlier) {
+    Some(arrived + Duration::from_secs_f64(f64::from(index - start) / 48e3))
+}
+
+/// By how many milliseconds one is later than the other.
+fn later_ms(one: Instant, other: Instant) -> f64 {
+    match one.checked_duration_since(other) {
         Some(after) => after.as_secs_f64() * 1e3,
-        None => -earlier.duration_since(later).as_secs_f64() * 1e3,
-    };
-    Some(signed(arrived, wave.1) - ahead)
-}
-
-/// The eighth listener: a real client, where there is one on this machine.
-fn real_client(daemon: &Daemon) -> Option<(Ear, Recording, ear::Client)> {
-    if let Err(why) = Ear::available() {
-        eprintln!("SKIPPED: the real client among the listeners ({why})");
-        return None;
+        None => -other.duration_since(one).as_secs_f64() * 1e3,
     }
-    let ear = Ear::open(SampleRate::HZ_48000).unwrap();
-    let recording = ear.record().unwrap();
-    std::thread::sleep(Ear::SETTLING);
-    let client = ear.connect(&ClientOptions::new(daemon.address, USER, PASSWORD)).unwrap();
-    assert!(recording.wait_for_sound(0, Duration::from_secs(20)).is_some(), "{}", client.log());
-    Some((ear, recording, client))
 }
 
-/// What the real client's loudspeaker gave. PulseAudio's own clock may slip by less than 2 ms.
-fn judge_real_client(recording: Recording, length: u32) {
-    let heard = recording.stop();
-    // Its first moments are PulseAudio's.
-    let start = heard.first_sound().unwrap() * 2 + 2 * 4_800;
-    let heard = judge(heard.samples[start..].chunks_exact(2).map(|f| (f[0], f[1])), length);
+/// How much later than `reference` this client hears, in milliseconds, at the wave that begins at byte `from`.
+fn lag_ms(record: &Record, from: usize, reference: &Record, length: u32) -> Option<f64> {
+    let (index, arrived) = arrival(record, from, length)?;
+    Some(later_ms(arrived, arrival_of(index, reference)?))
+}
+
+/// The eighth listener: a real client, and its loudspeaker.
+struct RealClient {
+    client: ear::Client,
+    recording: Recording,
+    _ear: Ear,
+}
+
+/// While the real client was held.
+struct Held {
+    from: Instant,
+    to: Instant,
+}
+
+impl RealClient {
+    /// Where there is one on this machine.
+    fn connect(daemon: &Daemon) -> Option<Self> {
+        if let Err(why) = Ear::available() {
+            eprintln!("SKIPPED: the real client among the listeners ({why})");
+            return None;
+        }
+        let ear = Ear::open(SampleRate::HZ_48000).unwrap();
+        let recording = ear.record().unwrap();
+        std::thread::sleep(Ear::SETTLING);
+        let client = ear.connect(&ClientOptions::new(daemon.address, USER, PASSWORD)).unwrap();
+        assert!(recording.wait_for_sound(0, Duration::from_secs(20)).is_some(), "{}", client.log());
+        Some(Self { client, recording, _ear: ear })
+    }
+
+    /// Holds its process for [`STOPPED`].
+    fn hold(&mut self) -> Held {
+        let from = Instant::now();
+        self.client.signal(Signal::Stop);
+        std::thread::sleep(STOPPED);
+        let to = Instant::now();
+        self.client.signal(Signal::Continue);
+        Held { from, to }
+    }
+
+    /// What its loudspeaker gave: nothing is missing until the process is held, and it is back in time afterwards.
+    /// `reference` is what a client heard that nothing was done to.
+    fn judge(mut self, held: &Held, reference: &Record, length: u32) {
+        assert!(self.client.is_running(), "the real client ended: {}", self.client.log());
+        let heard = self.recording.stop();
+        let frame_at = |time: Instant| {
+            let marks = heard.marks.iter().take_while(|mark| mark.at < time);
+            marks.last().map_or(0, |mark| mark.frames)
+        };
+        let (stopped, continued) = (frame_at(held.from), frame_at(held.to));
+        // Its first moments are PulseAudio's, and in its last it is held already.
+        let whole = heard.first_sound().unwrap() + 4_800..stopped - 4_800;
+        let before = section(&heard, whole, length);
+        eprintln!("the real client before it is held: {before}");
+        assert!(before.frames > 48_000 * 4, "{before}");
+        before.assert_whole();
+
+        // Every millisecond of the loudspeaker's sound: how much later than the reference it was heard.
+        let lag = |frame: usize| {
+            let sample = heard.samples.get(frame * 2..frame * 2 + 2)?;
+            let index = index(sample[0], sample[1]).filter(|index| *index < length)?;
+            Some(later_ms(heard.came_at(frame)?, arrival_of(index, reference)?))
+        };
+        let lags = |frames: Range<usize>| {
+            frames.step_by(48).filter_map(|frame| Some((frame, lag(frame)?))).collect::<Vec<(usize, f64)>>()
+        };
+        let end = heard.samples.len() / 2 - 4_800;
+        assert!(lags(stopped + 48_000..continued - 4_800).is_empty(), "it was not held");
+        let usual = median(&lags(stopped - 48_000..stopped - 4_800));
+        let back = lags(continued..end);
+        let live = back.iter().find(|(_, lag)| (lag - usual).abs() < 30.0).expect("live sound never came back").0;
+        let took = later_ms(heard.came_at(live).unwrap(), held.to);
+        // What the client had, or the kernel for it, when it was held.
+        let old = back.iter().filter(|(_, lag)| *lag > usual + 1_000.0).count();
+        let late = back.iter().filter(|(_, lag)| (usual + 30.0..=usual + 1_000.0).contains(lag)).count();
+        let rest = section(&heard, continued + 48_000..end, length);
+        let settled = median(&lags(continued + 48_000..end));
+        eprintln!(
+            "the real client is back after {took:.0} ms; {old} ms of old sound were under way, {late} ms came late; \
+             lag before {usual:.1} ms, after {settled:.1} ms; then {rest}"
+        );
+        assert!(took < 1_000.0, "the real client's live sound took {took} ms");
+        assert!(old <= 250, "the real client played {old} ms of old sound");
+        assert!(late <= 250, "the real client played {late} ms of sound late");
+        assert!((settled - usual).abs() < 30.0, "the real client's lag of {usual} ms became {settled} ms");
+        assert!(rest.frames > 48_000 * 2, "{rest}");
+        rest.assert_whole();
+    }
+}
+
+fn median(lags: &[(usize, f64)]) -> f64 {
+    let mut lags: Vec<f64> = lags.iter().map(|(_, lag)| *lag).collect();
+    lags.sort_unstable_by(f64::total_cmp);
+    lags[lags.len() / 2]
+}
+
+/// What the real client played in a stretch of its loudspeaker's sound. PulseAudio's own clock may slip by less than
+/// 2 ms, which is no jump.
+struct Section {
+    frames: u32,
+    jumps: usize,
+    silent: u32,
+    strange: u32,
+}
+
+fn section(heard: &ear::Heard, frames: Range<usize>, length: u32) -> Section {
+    let samples = &heard.samples[frames.start * 2..frames.end * 2];
+    let heard = judge(samples.chunks_exact(2).map(|f| (f[0], f[1])), length);
     let jumps = heard.breaks.iter().filter(|(from, to)| (from + 1).abs_diff(*to) >= 96).count();
-    eprintln!("the real client: {} frames, {jumps} jumps, {} silent frames inside", heard.frames, heard.silent_inside);
-    assert!(heard.frames > 48_000 * seconds() && jumps == 0, "the real client: {heard:?}");
-    assert!(heard.silent_inside < 96 && heard.strange < 96, "the real client: {heard:?}");
+    Section { frames: heard.frames, jumps, silent: heard.silent_inside, strange: heard.strange }
+}
+
+impl Section {
+    fn assert_whole(&self) {
+        assert!(self.jumps == 0 && self.silent < 96 && self.strange < 96, "the real client: {self}");
+    }
+}
+
+impl fmt::Display for Section {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { frames, jumps, silent, strange } = self;
+        write!(f, "{frames} frames, {jumps} jumps, {silent} silent frames inside, {strange} strange ones")
+    }
 }
 
 #[test]
@@ -88,7 +195,7 @@ fn a_killed_a_stopped_and_a_deaf_client_cost_the_others_nothing() {
     let sound = tempfile::NamedTempFile::with_suffix(".wav").unwrap();
     write(sound.path(), length);
     let daemon = Daemon::start(&["--play", sound.path().to_str().unwrap()]);
-    let real = real_client(&daemon);
+    let mut real = RealClient::connect(&daemon);
     let clients: Vec<Client> = crowd(&daemon).into_iter().map(|options| Client::connect(options).unwrap()).collect();
     for (k, client) in clients.iter().enumerate() {
         assert!(client.wait_until(|record| record.pcm.len() > 192_000 / 2), "client {k}: {:?}", client.record().ended);
@@ -105,11 +212,16 @@ fn a_killed_a_stopped_and_a_deaf_client_cost_the_others_nothing() {
     let heard_before = stopped.record().pcm.len();
     let resumed = Instant::now();
     stopped.read(true);
-    std::thread::sleep(Duration::from_secs(u64::from(seconds()).saturating_sub(STOPPED.as_secs()).max(3)));
+    // The real client is undisturbed until now, and is held only now: so it is one of the others as well.
+    std::thread::sleep(Duration::from_secs(u64::from(seconds().saturating_sub(15))));
+    let held = real.as_mut().map(RealClient::hold);
+    std::thread::sleep(STOPPED);
     let after = daemon.memory_kib("VmRSS");
 
-    if let Some((_ear, recording, _client)) = real {
-        judge_real_client(recording, length);
+    if let (Some(real), Some(held)) = (real, held) {
+        // A copy: a record that is kept locked stops its client.
+        let reference = others[0].record().clone();
+        real.judge(&held, &reference, length);
     }
     for (k, client) in others.iter().enumerate() {
         let record = client.record();
@@ -163,4 +275,38 @@ fn users_hear_their_own_session_only() {
     assert_eq!(first_index(&second.record().pcm).unwrap().0, 0);
     assert!(judge(frames(&first.record().pcm), 48_000 * 30).is_whole());
     assert!(Client::connect(Options::new(daemon.address, "second", "open sesame")).is_err(), "another user's password");
+}
+
+/// README: each session goes on when its last listener leaves.
+#[test]
+fn a_listener_that_comes_back_is_where_the_others_would_be() {
+    /// Nobody listens for so long.
+    const AWAY: Duration = Duration::from_secs(2);
+    let length = 48_000 * 60;
+    let sound = tempfile::NamedTempFile::with_suffix(".wav").unwrap();
+    write(sound.path(), length);
+    let daemon = Daemon::start(&["--play", sound.path().to_str().unwrap()]);
+    let first = daemon.connect();
+    assert!(first.wait_until(|record| record.pcm.len() > 192_000));
+    let (last, left) = {
+        let record = first.record();
+        (judge(frames(&record.pcm), length).last.unwrap(), record.waves.last().unwrap().arrived)
+    };
+    first.disconnect();
+    std::thread::sleep(AWAY);
+    let second = daemon.connect();
+    assert!(second.wait_until(|record| first_index(&record.pcm).is_some()));
+    let record = second.record();
+    let (index, came) = record
+        .waves
+        .iter()
+        .find_map(|wave| {
+            let pcm = record.pcm.get(wave.offset..wave.offset + wave.length)?;
+            Some((first_index(pcm)?.0, wave.arrived))
+        })
+        .unwrap();
+    let away = came.duration_since(left);
+    let played = Duration::from_secs_f64(f64::from(index - last) / 48e3);
+    eprintln!("{played:?} of the sound were played while nobody listened for {away:?}");
+    assert!(played.abs_diff(away) < Duration::from_millis(500), "{played:?} of the sound in {away:?}");
 }

@@ -151,6 +151,12 @@ fn real_client_hears_by_the_static_channel() {
     let dir = tempfile::tempdir().unwrap();
     let sound = signal(dir.path(), SampleRate::HZ_48000);
     hears("static", &sound, |_| {}, &["--rdp-channel", "static"]);
+}
+
+#[test]
+fn real_client_that_has_the_static_channel_alone_hears_by_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let sound = signal(dir.path(), SampleRate::HZ_48000);
     hears("static client", &sound, |client| client.channel = SoundChannel::Static, &[]);
 }
 

@@ -237,6 +237,25 @@ fn silence_is_not_sent_and_the_next_sound_is_whole_at_the_same_latency() {
 }
 
 #[test]
+fn t13_a_listener_that_is_idled_does_not_starve() {
+    for (idled, underruns) in [(true, 0), (false, 1)] {
+        let mut world = playing(Manners::default());
+        world.run(Duration::from_secs(1));
+        let engine = world.engine.as_mut().unwrap();
+        if idled {
+            engine.port.set_pin(false).unwrap();
+        }
+        engine.hold(Duration::from_secs(5));
+        world.run(Duration::from_secs(5));
+        world.engine.as_mut().unwrap().port.set_pin(true).unwrap();
+        world.run(Duration::from_secs(1));
+        assert_eq!(world.audio.stats().underruns, underruns, "idled: {idled}");
+        let sound: Vec<u32> = world.sound().collect();
+        assert!(sound.iter().copied().eq(1..=sound.len() as u32), "idled or not, no frame is lost");
+    }
+}
+
+#[test]
 fn a_pause_of_the_engine_starts_again_from_dry() {
     let mut world = playing(Manners::default());
     world.run(Duration::from_secs(1));

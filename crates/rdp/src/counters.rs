@@ -24,7 +24,7 @@ macro_rules! fault_counters {
         }
 
         $(#[$table_doc])*
-        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[derive(Clone, PartialEq, Eq)]
         pub struct $Table {
             counts: [u64; $Kind::ALL.len()],
         }
@@ -32,6 +32,13 @@ macro_rules! fault_counters {
         impl Default for $Table {
             fn default() -> Self {
                 Self { counts: [0; $Kind::ALL.len()] }
+            }
+        }
+
+        /// The kinds that came, by their names, with their counts: what a log has to say.
+        impl std::fmt::Debug for $Table {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_map().entries(self.iter().filter(|(_, n)| *n > 0).map(|(kind, n)| (kind.name(), n))).finish()
             }
         }
 

@@ -425,9 +425,10 @@ fn malformed_channel_data_does_not_end_the_session() {
     assert_eq!(fixture.events.lock().unwrap().ended, 0);
 }
 
-/// The bytes that the kernel still holds for a client. Everything that was sent is acknowledged at once here, so they
-/// were not sent.
-fn unsent(server: SocketAddr, client: SocketAddr) -> u64 {
+/// The bytes that the kernel still holds for a client: those that it has not sent, and those that it has sent and that
+/// are not acknowledged. The latter may be tens of KiB while the client's kernel still takes some (it delays its answers
+/// by some 40 ms, and its window is its own affair); once its buffer is full they come to nothing.
+fn held_for(server: SocketAddr, client: SocketAddr) -> u64 {
     let port_of = |address: &str| u16::from_str_radix(address.split_once(':').unwrap().1, 16).unwrap();
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
     let mut connections = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
@@ -449,12 +450,12 @@ fn a_client_that_does_not_read_holds_up_nobody_and_is_kept() {
     let well = Client::connect(fixture.options("bob", "other")).unwrap();
     // Fifty seconds of sound pass to the one.
     assert!(well.wait_until(|record| record.pcm.len() > 10_000_000));
-    // What it is sent comes to rest first: until its window is full, bytes are only on their way.
+    // What it is sent comes to rest first: until its window is full, bytes are on their way that nothing can hold back.
     let mut fetched = 0;
     while std::mem::replace(&mut fetched, fixture.events.lock().unwrap().fetched[0]) != fetched {
         std::thread::sleep(Duration::from_millis(300));
     }
-    let unsent = unsent(fixture.address, stuck.address());
+    let unsent = held_for(fixture.address, stuck.address());
     println!("fetched {fetched} bytes for a client that does not read, of which {unsent} were not sent");
     // Half of the limit of 16 KiB, and one message.
     assert!(unsent <= 8 * 1024 + 2 * 1024, "{unsent} bytes of sound are in the kernel and were not sent");

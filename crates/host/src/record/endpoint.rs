@@ -162,3 +162,48 @@ impl OutputEndpointRt for Offline {
         self.stage.idle();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use soundpost_core::{ChannelLayout, SampleFormat, SampleRate};
+    use soundpost_endpoint::{DeviceEndpoint as _, EndpointControl as _};
+
+    use super::super::queue::queue;
+    use super::*;
+    use crate::event::EventFd;
+
+    /// A clock that a test moves, in nanoseconds.
+    #[derive(Default)]
+    struct Moved(AtomicU64);
+
+    impl Clock for Moved {
+        fn now(&self) -> Instant {
+            Instant::from_nanos(self.0.load(Ordering::Relaxed))
+        }
+    }
+
+    #[test]
+    fn t13_a_recording_that_is_idled_does_not_starve() {
+        let format = Format { sample: SampleFormat::S16, rate: SampleRate::HZ_48000, layout: ChannelLayout::STEREO };
+        for (idled, underruns) in [(true, 0), (false, 1)] {
+            let time = Arc::new(Moved::default());
+            let clock = ClockControl::new(format.rate, RateOffset::NONE, time.clone());
+            let (sound, _receiver) = queue(format, Arc::new(EventFd::new().unwrap()));
+            let (_, stage) = sound_stage(format);
+            let mut realtime = Paced { buffer: PacketBuffer::new(format), clock: clock.render(), stage, sound };
+            let mut control = ClockedControl::new(&StockConfig::new(format), clock.clone());
+            control.set_buffer(Hns::from_millis(10), 2).unwrap();
+            control.start().unwrap();
+            realtime.release(FrameCount::new(480), BufferFlag::Silent);
+            if idled {
+                realtime.set_pin_inactive().unwrap();
+            }
+            time.0.store(1_000_000_000, Ordering::Relaxed);
+            realtime.set_pin_active().unwrap();
+            realtime.release(FrameCount::new(480), BufferFlag::Silent);
+            assert_eq!(clock.counts().underruns, underruns, "idled: {idled}");
+        }
+    }
+}

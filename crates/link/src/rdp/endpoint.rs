@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use soundpost_core::{Clock, Format, FrameCount, Hns};
 use soundpost_endpoint::stock::StockConfig;
 use soundpost_endpoint::stock::{ClockControl, ClockReader, ClockedControl, PacketBuffer, RateOffset, RenderClock};
-use soundpost_endpoint::{BufferFlag, CurrentPadding, Endpoint, EndpointRt, Event, OutputEndpointRt, Position};
+use soundpost_endpoint::{
+    BufferFlag, CurrentPadding, Endpoint, EndpointError, EndpointRt, Event, OutputEndpointRt, Position,
+};
 
 use super::packets::{Packet, PacketReceiver, PacketSender, packet_queue};
 
@@ -67,6 +69,11 @@ impl EndpointRt for RdpRender {
         if std::mem::take(&mut self.ring) {
             self.waker.signal();
         }
+    }
+
+    fn set_pin_inactive(&mut self) -> Result<(), EndpointError> {
+        self.clock.idle();
+        Ok(())
     }
 }
 

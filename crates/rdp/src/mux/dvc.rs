@@ -9,6 +9,8 @@
 use std::collections::VecDeque;
 use std::fmt;
 
+use ironrdp_core::{NotEnoughBytesError, ReadCursor};
+
 use super::faults::{MuxCounters, MuxFault};
 
 const CMD_CREATE: u8 = 0x01;
@@ -171,7 +173,8 @@ impl DvcServer {
     }
 
     fn try_handle(&mut self, pdu: &[u8], counters: &mut MuxCounters) -> Result<(), MuxFault> {
-        let (&header, rest) = pdu.split_first().ok_or(MuxFault::DvcMalformed)?;
+        let mut rest = ReadCursor::new(pdu);
+        let header = rest.try_read_u8().map_err(cut_short)?;
         let (command, second, id_code) = (header >> 4, (header >> 2) & 3, header & 3);
         if command == CMD_CAPABILITY {
             return self.handle_version(rest);
@@ -179,7 +182,7 @@ impl DvcServer {
         if !matches!(command, CMD_CREATE..=CMD_DATA_COMPRESSED) {
             return Err(MuxFault::DvcUnexpected);
         }
-        let (id, rest) = take_variable(rest, id_code).ok_or(MuxFault::DvcMalformed)?;
+        let id = take_variable(&mut rest, id_code)?;
         let index = self.index_of(DvcId(id)).ok_or(if (1..self.next_id).contains(&id) {
             MuxFault::DvcChannelNotOpen
         } else {
@@ -189,7 +192,7 @@ impl DvcServer {
             CMD_CREATE => self.handle_create(index, rest),
             CMD_CLOSE => self.handle_close(index, counters),
             CMD_DATA_FIRST => self.handle_data_first(index, second, rest, counters),
-            CMD_DATA => self.handle_data(index, rest),
+            CMD_DATA => self.handle_data(index, rest.remaining()),
             CMD_DATA_FIRST_COMPRESSED | CMD_DATA_COMPRESSED => {
                 // What was collected cannot be completed any more.
                 self.drop_collected(index, counters);
@@ -200,12 +203,13 @@ impl DvcServer {
         }
     }
 
-    fn handle_version(&mut self, rest: &[u8]) -> Result<(), MuxFault> {
-        let &[_, v0, v1, ..] = rest else { return Err(MuxFault::DvcMalformed) };
+    fn handle_version(&mut self, mut rest: ReadCursor<'_>) -> Result<(), MuxFault> {
+        let _padding = rest.try_read_u8().map_err(cut_short)?;
+        let version = rest.try_read_u16().map_err(cut_short)?;
         if self.phase != Phase::AwaitingVersion {
             return Err(MuxFault::DvcUnexpected);
         }
-        if !(1..=VERSION).contains(&u16::from_le_bytes([v0, v1])) {
+        if !(1..=VERSION).contains(&version) {
             return Err(MuxFault::DvcVersion);
         }
         self.phase = Phase::Ready;
@@ -213,9 +217,8 @@ impl DvcServer {
         Ok(())
     }
 
-    fn handle_create(&mut self, index: usize, rest: &[u8]) -> Result<(), MuxFault> {
-        let (status, _) = rest.split_first_chunk::<4>().ok_or(MuxFault::DvcMalformed)?;
-        let status = u32::from_le_bytes(*status);
+    fn handle_create(&mut self, index: usize, mut rest: ReadCursor<'_>) -> Result<(), MuxFault> {
+        let status = rest.try_read_u32().map_err(cut_short)?;
         // An HRESULT: the sign bit says failure.
         let refused = status & 0x8000_0000 != 0;
         let channel = self.channels.get_mut(index).ok_or(MuxFault::DvcUnknownChannel)?;
@@ -253,12 +256,13 @@ impl DvcServer {
         &mut self,
         index: usize,
         length_code: u8,
-        rest: &[u8],
+        mut rest: ReadCursor<'_>,
         counters: &mut MuxCounters,
     ) -> Result<(), MuxFault> {
         // A new message ends an incomplete one, whether or not the new one is sound.
         self.drop_collected(index, counters);
-        let (length, data) = take_variable(rest, length_code).ok_or(MuxFault::DvcMalformed)?;
+        let length = take_variable(&mut rest, length_code)?;
+        let data = rest.remaining();
         let channel = self.open_channel(index)?;
         let length = usize::try_from(length).ok().filter(|length| *length <= channel.limit);
         // A claim beyond the limit is never honest. It is forgotten at once: what follows is judged by itself.
@@ -354,11 +358,16 @@ fn push_variable(pdu: &mut Vec<u8>, value: u32) {
     }
 }
 
-fn take_variable(bytes: &[u8], code: u8) -> Option<(u32, &[u8])> {
-    match (code, bytes) {
-        (0, &[b0, ref rest @ ..]) => Some((u32::from(b0), rest)),
-        (1, &[b0, b1, ref rest @ ..]) => Some((u32::from(u16::from_le_bytes([b0, b1])), rest)),
-        (2, &[b0, b1, b2, b3, ref rest @ ..]) => Some((u32::from_le_bytes([b0, b1, b2, b3]), rest)),
-        _ => None,
+fn take_variable(bytes: &mut ReadCursor<'_>, code: u8) -> Result<u32, MuxFault> {
+    match code {
+        0 => bytes.try_read_u8().map(u32::from),
+        1 => bytes.try_read_u16().map(u32::from),
+        2 => bytes.try_read_u32(),
+        _ => return Err(MuxFault::DvcMalformed),
     }
+    .map_err(cut_short)
+}
+
+fn cut_short(_: NotEnoughBytesError) -> MuxFault {
+    MuxFault::DvcMalformed
 }

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use ironrdp_core::ReadCursor;
+
 use super::faults::{MuxCounters, MuxFault};
 
 /// CHANNEL_PDU_HEADER: length and flags.
@@ -98,13 +100,12 @@ impl Reassembly {
 
     /// Takes one chunk with its header; answers with the message that it completes.
     pub(super) fn push<'a>(&mut self, payload: &'a [u8], counters: &mut MuxCounters) -> Option<Cow<'a, [u8]>> {
-        let Some((header, data)) = payload.split_first_chunk::<HEADER>() else {
+        let mut cursor = ReadCursor::new(payload);
+        let (Ok(length), Ok(flags)) = (cursor.try_read_u32(), cursor.try_read_u32()) else {
             counters.count(MuxFault::ShortChannelHeader);
             return None;
         };
-        let [l0, l1, l2, l3, f0, f1, f2, f3] = *header;
-        let length = u32::from_le_bytes([l0, l1, l2, l3]);
-        let flags = u32::from_le_bytes([f0, f1, f2, f3]);
+        let data = cursor.remaining();
         let (first, last) = (flags & FLAG_FIRST != 0, flags & FLAG_LAST != 0);
 
         let state = std::mem::replace(&mut self.state, State::Idle);

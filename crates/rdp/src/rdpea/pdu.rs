@@ -8,7 +8,7 @@
 
 use std::fmt;
 
-use ironrdp_core::{Decode as _, ReadCursor};
+use ironrdp_core::{Decode as _, NotEnoughBytesError, ReadCursor};
 use ironrdp_rdpsnd::pdu::AudioFormat;
 
 use super::MAX_CLIENT_FORMATS;
@@ -106,51 +106,47 @@ impl ClientFormats {
 }
 
 pub(super) fn parse_client(pdu: &[u8]) -> Result<ClientPdu, RdpeaFault> {
-    let &[kind, _, _, _, ref body @ ..] = pdu else { return Err(RdpeaFault::Truncated) };
+    let mut body = ReadCursor::new(pdu);
+    let kind = body.try_read_u8()?;
+    let _padding = body.try_read_u8()?;
+    let _body_size = body.try_read_u16()?;
     match kind {
-        SNDC_FORMATS => parse_formats(body).map(ClientPdu::Formats),
-        SNDC_QUALITYMODE => {
-            let &[m0, m1, ..] = body else { return Err(RdpeaFault::Truncated) };
-            match u16::from_le_bytes([m0, m1]) {
-                0 => Ok(ClientPdu::QualityMode(QualityMode::Dynamic)),
-                1 => Ok(ClientPdu::QualityMode(QualityMode::Medium)),
-                2 => Ok(ClientPdu::QualityMode(QualityMode::High)),
-                _ => Err(RdpeaFault::InvalidField),
-            }
-        }
+        SNDC_FORMATS => parse_formats(&mut body).map(ClientPdu::Formats),
+        SNDC_QUALITYMODE => match body.try_read_u16()? {
+            0 => Ok(ClientPdu::QualityMode(QualityMode::Dynamic)),
+            1 => Ok(ClientPdu::QualityMode(QualityMode::Medium)),
+            2 => Ok(ClientPdu::QualityMode(QualityMode::High)),
+            _ => Err(RdpeaFault::InvalidField),
+        },
         SNDC_TRAINING => {
-            let &[t0, t1, p0, p1, ..] = body else { return Err(RdpeaFault::Truncated) };
-            Ok(ClientPdu::TrainingConfirm {
-                timestamp: u16::from_le_bytes([t0, t1]),
-                pack_size: u16::from_le_bytes([p0, p1]),
-            })
+            Ok(ClientPdu::TrainingConfirm { timestamp: body.try_read_u16()?, pack_size: body.try_read_u16()? })
         }
-        SNDC_WAVECONFIRM => {
-            // The fourth byte is padding.
-            let &[t0, t1, block, ..] = body else { return Err(RdpeaFault::Truncated) };
-            Ok(ClientPdu::WaveConfirm { timestamp: u16::from_le_bytes([t0, t1]), block })
-        }
+        // The fourth byte is padding; it need not be there.
+        SNDC_WAVECONFIRM => Ok(ClientPdu::WaveConfirm { timestamp: body.try_read_u16()?, block: body.try_read_u8()? }),
         _ => Err(RdpeaFault::UnknownType),
     }
 }
 
-fn parse_formats(body: &[u8]) -> Result<ClientFormats, RdpeaFault> {
-    let (fixed, list) = body.split_first_chunk::<20>().ok_or(RdpeaFault::Truncated)?;
-    // Flags, volume, pitch, UDP port (big-endian, not used), number of formats, last block, version, padding.
-    let [f0, f1, f2, f3, l0, l1, r0, r1, _, _, _, _, _, _, n0, n1, _, v0, v1, _] = *fixed;
-    let count = usize::from(u16::from_le_bytes([n0, n1]));
+fn parse_formats(body: &mut ReadCursor<'_>) -> Result<ClientFormats, RdpeaFault> {
+    let flags = body.try_read_u32()?;
+    let volume = Volume { left: body.try_read_u16()?, right: body.try_read_u16()? };
+    let _pitch = body.try_read_u32()?;
+    let _udp_port = body.try_read_u16_be()?;
+    let count = usize::from(body.try_read_u16()?);
+    let _last_block = body.try_read_u8()?;
+    let version = Version(body.try_read_u16()?);
+    let _padding = body.try_read_u8()?;
     let mut formats = Vec::new();
-    let mut cursor = ReadCursor::new(list);
     for _ in 0..count.min(MAX_CLIENT_FORMATS) {
-        formats.push(AudioFormat::decode(&mut cursor).map_err(|_| RdpeaFault::Truncated)?);
+        formats.push(AudioFormat::decode(body).map_err(|_| RdpeaFault::Truncated)?);
     }
-    Ok(ClientFormats {
-        flags: u32::from_le_bytes([f0, f1, f2, f3]),
-        volume: Volume { left: u16::from_le_bytes([l0, l1]), right: u16::from_le_bytes([r0, r1]) },
-        version: Version(u16::from_le_bytes([v0, v1])),
-        formats,
-        cut: count > MAX_CLIENT_FORMATS,
-    })
+    Ok(ClientFormats { flags, volume, version, formats, cut: count > MAX_CLIENT_FORMATS })
+}
+
+impl From<NotEnoughBytesError> for RdpeaFault {
+    fn from(_: NotEnoughBytesError) -> Self {
+        Self::Truncated
+    }
 }
 
 /// Server Audio Formats and Version PDU (2.2.2.1). cLastBlockConfirmed is 0: the first wave is block 1.
