@@ -231,3 +231,95 @@ fn tlv(tag: u8, contents: &[u8]) -> Vec<u8> {
     element.extend_from_slice(contents);
     element
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What Windows XP sends where it has no Kerberos: NTLM alone, and its first message along with it.
+    const WINDOWS: &[u8] = b"\x60\x48\x06\x06\x2b\x06\x01\x05\x05\x02\xa0\x3e\x30\x3c\xa0\x0e\x30\x0c\x06\x0a\x2b\x06\
+        \x01\x04\x01\x82\x37\x02\x02\x0a\xa2\x2a\x04\x28NTLMSSP\0\x01\0\0\0\x97\x82\x08\xe2\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\
+        \x05\x01\x28\x0a\0\0\0\x0f";
+
+    #[test]
+    fn the_token_of_a_windows_client_is_read() {
+        let init = NegTokenInit::parse(WINDOWS).unwrap();
+        assert_eq!(init.mech_types(), b"\x30\x0c\x06\x0a\x2b\x06\x01\x04\x01\x82\x37\x02\x02\x0a");
+        assert!(init.prefers_ntlm() && init.offers_ntlm());
+        assert!(init.mech_token().unwrap().starts_with(b"NTLMSSP\0\x01"));
+        assert_eq!(init.mech_token().unwrap().len(), 40);
+    }
+
+    #[test]
+    fn a_token_that_is_not_whole_or_has_more_behind_it_is_refused() {
+        for end in 0..WINDOWS.len() {
+            assert!(NegTokenInit::parse(&WINDOWS[..end]).is_err(), "{end} bytes");
+        }
+        assert!(NegTokenInit::parse(&[WINDOWS, b"\0"].concat()).is_err());
+        let mut other = WINDOWS.to_vec();
+        other[9] = 3;
+        assert_eq!(NegTokenInit::parse(&other), Err(SpnegoError::OtherMechanism));
+    }
+
+    #[test]
+    fn answers_are_written_as_rfc_4178_has_them() {
+        let chosen = NegTokenResp { state: Some(NegState::RequestMic), supported_mech: Some(NTLM), ..resp() };
+        let expected = b"\xa1\x15\x30\x13\xa0\x03\x0a\x01\x03\xa1\x0c\x06\x0a\x2b\x06\x01\x04\x01\x82\x37\x02\x02\x0a";
+        assert_eq!(chosen.to_der(), expected);
+        assert_eq!(NegTokenResp::parse(expected), Ok(chosen));
+        let long = [7; 300];
+        let token = NegTokenResp { response_token: Some(&long), ..resp() }.to_der();
+        assert!(token.starts_with(b"\xa1\x82\x01\x38\x30\x82\x01\x34\xa2\x82\x01\x30\x04\x82\x01\x2c\x07"));
+        let middle = [7; 128];
+        let token = NegTokenResp { mech_list_mic: Some(&middle), ..resp() }.to_der();
+        assert!(token.starts_with(b"\xa1\x81\x89\x30\x81\x86\xa3\x81\x83\x04\x81\x80\x07"));
+        assert_eq!(resp().to_der(), b"\xa1\x02\x30\x00");
+    }
+
+    #[test]
+    fn fields_are_checked_one_by_one() {
+        assert_eq!(
+            NegTokenResp::parse(b"\xa1\x0c\x30\x0a\xa0\x03\x0a\x01\x01\xa0\x03\x0a\x01\x01"),
+            Err(SpnegoError::Twice(0))
+        );
+        assert_eq!(NegTokenResp::parse(b"\xa1\x07\x30\x05\xa0\x03\x0a\x01\x04"), Err(SpnegoError::State(vec![4])));
+        // An INTEGER where an OCTET STRING belongs.
+        assert!(matches!(NegTokenResp::parse(b"\xa1\x07\x30\x05\xa2\x03\x02\x01\x01"), Err(SpnegoError::Der(_))));
+        // [7] is nobody's.
+        assert_eq!(NegTokenResp::parse(b"\xa1\x06\x30\x04\xa7\x02\x05\x00"), Ok(resp()));
+        let no_list = b"\x60\x0c\x06\x06\x2b\x06\x01\x05\x05\x02\xa0\x02\x30\x00";
+        assert_eq!(NegTokenInit::parse(no_list), Err(SpnegoError::NoMechanisms));
+    }
+
+    fn resp() -> NegTokenResp<'static> {
+        NegTokenResp::default()
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_and_any_bytes_are_survived(
+            state in proptest::option::of(prop::sample::select(vec![
+                NegState::AcceptCompleted, NegState::AcceptIncomplete, NegState::Reject, NegState::RequestMic,
+            ])),
+            token in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..400)),
+            mic in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..20)),
+            at in any::<prop::sample::Index>(),
+            value in any::<u8>(),
+        ) {
+            let resp = NegTokenResp {
+                state, supported_mech: Some(NTLM), response_token: token.as_deref(), mech_list_mic: mic.as_deref(),
+            };
+            let mut bytes = resp.to_der();
+            prop_assert_eq!(NegTokenResp::parse(&bytes), Ok(resp));
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+            let _ = NegTokenResp::parse(&bytes);
+            let mut init = WINDOWS.to_vec();
+            let at = at % init.len();
+            init[at] = value;
+            let _ = NegTokenInit::parse(&init);
+        }
+    }
+}

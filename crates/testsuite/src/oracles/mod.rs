@@ -15,20 +15,28 @@ mod mp4_edit;
 mod mux;
 mod rdpea;
 mod rf64;
+mod spnego;
 mod wave_format;
 
 pub use self::mp4_edit::mp4_edit;
 pub use self::mux::mux;
 pub use self::rdpea::rdpea;
 pub use self::rf64::rf64;
+pub use self::spnego::spnego;
 pub use self::wave_format::wave_format;
 
 /// An oracle: its name (that of the fuzz target and of its folders), and the function.
 pub type Oracle = (&'static str, fn(&[u8]));
 
 /// All oracles.
-pub const ALL: &[Oracle] =
-    &[("mp4_edit", mp4_edit), ("mux", mux), ("rdpea", rdpea), ("rf64", rf64), ("wave_format", wave_format)];
+pub const ALL: &[Oracle] = &[
+    ("mp4_edit", mp4_edit),
+    ("mux", mux),
+    ("rdpea", rdpea),
+    ("rf64", rf64),
+    ("spnego", spnego),
+    ("wave_format", wave_format),
+];
 
 /// A file that counts how often it is read.
 struct Counted<'a> {
