@@ -7,6 +7,8 @@
 //!   which of the two channels audio travels.
 //! - [`rdpea::Rdpea`] is the server side of [MS-RDPEA] (audio output): formats, training, waves, confirmations.
 //!
+//! Beside them, [`spnego`] reads and writes the tokens into which clients wrap NTLM at the login.
+//!
 //! # The run loop
 //!
 //! Nothing in here does I/O or reads a clock; both machines are driven alike:
@@ -42,3 +44,4 @@
 mod counters;
 pub mod mux;
 pub mod rdpea;
+pub mod spnego;

@@ -51,7 +51,15 @@ pub(crate) const TABLE: &[Row] = &[
     Row {
         name: RDP,
         internal: &[CORE],
-        external: Only(&["ironrdp-core", "ironrdp-dvc", "ironrdp-pdu", "ironrdp-rdpsnd", "ironrdp-svc", "thiserror"]),
+        external: Only(&[
+            "der",
+            "ironrdp-core",
+            "ironrdp-dvc",
+            "ironrdp-pdu",
+            "ironrdp-rdpsnd",
+            "ironrdp-svc",
+            "thiserror",
+        ]),
     },
     Row { name: LINK, internal: &[CORE, CODEC, ENDPOINT, QUEUE, RDP], external: Only(&["thiserror"]) },
     Row { name: HOST, internal: &[CORE, CODEC, DSP, ENDPOINT, ENGINE, LINK, QUEUE, RDP, RT], external: Any },

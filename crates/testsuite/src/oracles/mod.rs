@@ -16,6 +16,7 @@ mod mp4_edit;
 mod mux;
 mod rdpea;
 mod rf64;
+mod spnego;
 mod wave_format;
 
 pub use self::exclusive::exclusive;
@@ -23,6 +24,7 @@ pub use self::mp4_edit::mp4_edit;
 pub use self::mux::mux;
 pub use self::rdpea::rdpea;
 pub use self::rf64::rf64;
+pub use self::spnego::spnego;
 pub use self::wave_format::wave_format;
 
 /// An oracle: its name (that of the fuzz target and of its folders), and the function.
@@ -35,6 +37,7 @@ pub const ALL: &[Oracle] = &[
     ("mux", mux),
     ("rdpea", rdpea),
     ("rf64", rf64),
+    ("spnego", spnego),
     ("wave_format", wave_format),
 ];
 
