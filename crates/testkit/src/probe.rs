@@ -131,14 +131,12 @@ pub fn render_probe_with(config: &StockConfig, clock: Arc<dyn Clock>, offers: Of
     if offers.sound {
         parts.control.inner = parts.control.inner.with_sound(control);
     }
-    let realtime = RenderProbe {
+    let silence = vec![config.format.sample.silence_byte(); parts.packet_bytes].into_boxed_slice();
+    let realtime = RtProbe {
         log: parts.log,
         clock: parts.clock.render(),
         buffer: PacketBuffer::new(config.format),
-        silence: vec![config.format.sample.silence_byte(); parts.packet_bytes].into_boxed_slice(),
-        sound: parts.sound,
-        stage: offers.sound.then_some(stage),
-        acquired: FrameCount::ZERO,
+        direction: Played { silence, sound: parts.sound, stage: offers.sound.then_some(stage) },
     };
     (Endpoint::render(parts.control, realtime), parts.probe)
 }
@@ -148,11 +146,11 @@ pub fn render_probe_with(config: &StockConfig, clock: Arc<dyn Clock>, offers: Of
 #[must_use]
 pub fn capture_probe(config: &StockConfig, clock: Arc<dyn Clock>, sound: Vec<u8>) -> (Endpoint, Probe) {
     let parts = Parts::new(config, clock);
-    let realtime = CaptureProbe {
+    let realtime = RtProbe {
         log: parts.log,
         clock: parts.clock.capture(),
         buffer: PacketBuffer::new(config.format),
-        sound: sound.into_boxed_slice(),
+        direction: Given { sound: sound.into_boxed_slice() },
     };
     (Endpoint::capture(parts.control, realtime), parts.probe)
 }
@@ -302,17 +300,44 @@ impl Log {
     }
 }
 
-struct RenderProbe {
+/// The real-time half of a probe: the device's positions, and what its direction needs.
+struct RtProbe<C, D> {
     log: Log,
-    clock: RenderClock,
+    clock: C,
     buffer: PacketBuffer,
+    direction: D,
+}
+
+/// What a sink needs.
+struct Played {
     silence: Box<[u8]>,
     sound: FrameWriter<u8>,
     stage: Option<SoundStage>,
-    acquired: FrameCount,
 }
 
-impl EndpointRt for RenderProbe {
+/// What a source needs.
+struct Given {
+    sound: Box<[u8]>,
+}
+
+/// What both directions' clocks answer to GetCurrentPadding.
+trait Positions: Send {
+    fn padding(&mut self) -> CurrentPadding;
+}
+
+impl Positions for RenderClock {
+    fn padding(&mut self) -> CurrentPadding {
+        Self::padding(self)
+    }
+}
+
+impl Positions for CaptureClock {
+    fn padding(&mut self) -> CurrentPadding {
+        Self::padding(self)
+    }
+}
+
+impl<C: Positions, D: Send> EndpointRt for RtProbe<C, D> {
     fn current_padding(&mut self) -> CurrentPadding {
         let padding = self.clock.padding();
         self.log.note(Call::Padding(padding.position.padding));
@@ -334,10 +359,9 @@ impl EndpointRt for RenderProbe {
     }
 }
 
-impl OutputEndpointRt for RenderProbe {
+impl OutputEndpointRt for RtProbe<RenderClock, Played> {
     fn acquire(&mut self, frames: FrameCount, _time: Option<&Position>) -> Option<&mut [u8]> {
         self.log.note(Call::Acquire(frames));
-        self.acquired = frames;
         let data = self.buffer.get(frames)?;
         // Not what was there before, and not silence: what the engine does not write is heard.
         data.fill(0x55);
@@ -360,23 +384,23 @@ impl OutputEndpointRt for RenderProbe {
     }
 }
 
-impl RenderProbe {
+impl RtProbe<RenderClock, Played> {
     fn play(&mut self, frames: FrameCount, flag: BufferFlag) {
         let bytes = self.buffer.format().bytes_of(frames);
         match flag {
             BufferFlag::Invalid => return,
             BufferFlag::Silent => {
-                if let Some(stage) = &mut self.stage {
+                if let Some(stage) = &mut self.direction.stage {
                     stage.silence(frames);
                 }
-                self.sound.write(self.silence.get(..bytes).unwrap_or_default());
+                self.direction.sound.write(self.direction.silence.get(..bytes).unwrap_or_default());
             }
             BufferFlag::Valid => {
                 if let Some(data) = self.buffer.get(frames) {
-                    if let Some(stage) = &mut self.stage {
+                    if let Some(stage) = &mut self.direction.stage {
                         stage.process(data);
                     }
-                    self.sound.write(data);
+                    self.direction.sound.write(data);
                 }
             }
         }
@@ -384,36 +408,7 @@ impl RenderProbe {
     }
 }
 
-struct CaptureProbe {
-    log: Log,
-    clock: CaptureClock,
-    buffer: PacketBuffer,
-    sound: Box<[u8]>,
-}
-
-impl EndpointRt for CaptureProbe {
-    fn current_padding(&mut self) -> CurrentPadding {
-        let padding = self.clock.padding();
-        self.log.note(Call::Padding(padding.position.padding));
-        padding
-    }
-
-    fn processing_complete(&mut self) {
-        self.log.note(Call::ProcessingComplete);
-    }
-
-    fn set_pin_active(&mut self) -> Result<(), EndpointError> {
-        self.log.note(Call::PinActive);
-        Ok(())
-    }
-
-    fn set_pin_inactive(&mut self) -> Result<(), EndpointError> {
-        self.log.note(Call::PinInactive);
-        Ok(())
-    }
-}
-
-impl InputEndpointRt for CaptureProbe {
+impl InputEndpointRt for RtProbe<CaptureClock, Given> {
     fn acquire(&mut self, frames: FrameCount, position: Option<&mut Position>) -> Option<Captured<'_>> {
         self.log.note(Call::Acquire(frames));
         let (first, there, record) = self.clock.acquire(frames)?;
@@ -426,9 +421,9 @@ impl InputEndpointRt for CaptureProbe {
         let width = format.frame_bytes();
         let mut silent = true;
         for (index, frame) in (first..).zip(data.chunks_exact_mut(width)).take(there.as_usize()) {
-            let length = self.sound.len() / width;
+            let length = self.direction.sound.len() / width;
             let at = usize::try_from(index).unwrap_or(0).checked_rem(length).unwrap_or(0) * width;
-            if let Some(source) = self.sound.get(at..at + width) {
+            if let Some(source) = self.direction.sound.get(at..at + width) {
                 frame.copy_from_slice(source);
                 silent &= source.iter().all(|byte| *byte == format.sample.silence_byte());
             }
