@@ -154,7 +154,10 @@ impl Check {
 
     /// T11 and T13: what has to hold around every call of a pass.
     fn within_pass(&mut self, entry: &Entry) {
-        let moves = matches!(entry.call, Call::Padding(_) | Call::Acquire(_) | Call::Release { .. } | Call::Used(_));
+        let moves = matches!(
+            entry.call,
+            Call::Padding(_) | Call::Acquire(_) | Call::Release { .. } | Call::ReleaseLast { .. } | Call::Used(_)
+        );
         if self.open_since.is_some_and(|since| since != entry.time) || matches!(entry.call, Call::PinInactive) {
             self.pass_is_over(entry);
         }

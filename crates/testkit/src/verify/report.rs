@@ -203,8 +203,6 @@ pub fn endpoint_lines(level: Level, results: &[CheckResult]) -> Vec<Line> {
         _ if requirement.obliged() == Obliged::Engine => (Verdict::NotOwed, "the engine owes it: verify --engine"),
         Requirement::R3 => (Verdict::ByType, "an Endpoint is made of all five interfaces (endpoint/src/lib.rs)"),
         Requirement::T14 => (Verdict::ByType, "records are arguments, which nobody can change (realtime.rs)"),
-        Requirement::D5 => (Verdict::NotOffered, "no exclusive mode"),
-        Requirement::X1 => (Verdict::NotOffered, "none of the header's further interfaces"),
         _ if level < Level::Contract => (Verdict::NotChecked, "not at this level"),
         _ => (Verdict::NotChecked, "nothing of it concerns an endpoint of this direction"),
     })
@@ -217,7 +215,7 @@ pub fn engine_lines(results: &[CheckResult]) -> Vec<Line> {
         _ if requirement.obliged() == Obliged::Endpoint => (Verdict::NotOwed, "the endpoint owes it"),
         Requirement::T4 => (Verdict::ByType, "acquire is handed no record (endpoint/src/realtime.rs)"),
         Requirement::T14 => (Verdict::ByType, "records are arguments, not memory (endpoint/src/realtime.rs)"),
-        Requirement::D5 => (Verdict::NotOffered, "exclusive mode goes past the engine"),
+        Requirement::D5 => (Verdict::NotOwed, "exclusive mode goes past the engine: the host's and the endpoint's"),
         _ => (Verdict::NotChecked, "not at this level"),
     })
 }

@@ -255,6 +255,28 @@ impl<'a> Rig<'a> {
         flag: BufferFlag,
         fill: impl FnOnce(&mut [u8]),
     ) -> Result<(), Broken> {
+        self.render_with(asked, used, flag, fill, false)
+    }
+
+    /// The same for the last frames of a sound (X1).
+    pub(super) fn render_last(
+        &mut self,
+        asked: FrameCount,
+        used: FrameCount,
+        flag: BufferFlag,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Result<(), Broken> {
+        self.render_with(asked, used, flag, fill, true)
+    }
+
+    fn render_with(
+        &mut self,
+        asked: FrameCount,
+        used: FrameCount,
+        flag: BufferFlag,
+        fill: impl FnOnce(&mut [u8]),
+        last: bool,
+    ) -> Result<(), Broken> {
         let RtHalf::Render(half) = &mut self.realtime else { return Ok(()) };
         let answer = self.watch.real_time("acquire", || half.acquire(asked, None))?;
         let Some(data) = answer else {
@@ -262,7 +284,11 @@ impl<'a> Rig<'a> {
         };
         check_data(self.format, asked, data, Requirement::T7)?;
         fill(data);
-        self.watch.real_time("release", || half.release(used, flag))?;
+        if last {
+            self.watch.real_time("release_last", || half.release_last(used, flag))?;
+        } else {
+            self.watch.real_time("release", || half.release(used, flag))?;
+        }
         if flag != BufferFlag::Invalid {
             self.exchanged += u64::from(used.get());
         }

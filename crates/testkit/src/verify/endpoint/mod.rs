@@ -3,6 +3,8 @@
 mod c;
 mod d;
 mod e;
+mod exclusive;
+mod further;
 mod order;
 mod t_capture;
 mod t_positions;
@@ -49,11 +51,13 @@ pub const CHECKS: &[EndpointCheck] = &[
     row(Req::D2, Reference, None, "a small coefficient gets the minimum", d::minimum),
     row(Req::D3, Reference, None, "never capable of real time", d::rt_caps),
     row(Req::D4, Contract, None, "events follow the device's clock", d::events),
+    row(Req::D5, Reference, None, "exclusive mode", exclusive::exclusive),
     row(Req::C1, Reference, None, "Start, Stop, Reset; Reset throws away", c::reset),
     row(Req::C2, Contract, None, "calls out of order", c::out_of_order),
     row(Req::C2, Stress, None, "random control calls", order::random_control),
     row(Req::C3, Contract, None, "queued data plays on after Stop and Start", c::resumed),
     row(Req::T2, Stress, None, "random passes", order::random_passes),
+    row(Req::X1, Reference, None, "the header's further interfaces", further::further),
     row(Req::X2, Reference, None, "no allocation, no wait, no long run in a pass", x::passes),
     row(Req::X2, Contract, None, "no wait for the control half", x::contention),
 ];

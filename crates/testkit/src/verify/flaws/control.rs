@@ -4,11 +4,15 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use soundpost_core::{Format, FrameCount, Hns, SampleFormat};
+use soundpost_core::{ChannelCount, Format, FrameCount, Gain, Hns, SampleFormat};
+use soundpost_endpoint::exclusive::{ExclusivePlan, ExclusiveRequest};
 use soundpost_endpoint::stock::ClockedControl;
-use soundpost_endpoint::{AudioEndpoint, DeviceEndpoint, EndpointControl, EndpointError, Event, StreamFlags};
+use soundpost_endpoint::{
+    AudioEndpoint, DeviceEndpoint, EndpointControl, EndpointError, Event, OffloadMute, OffloadVolume, StreamFlags,
+    VolumeCurve,
+};
 
-use super::{Flaw, Shared};
+use super::{FORMAT, Flaw, Shared};
 use crate::WakeFlag;
 
 pub(super) struct FlawedControl {
@@ -18,11 +22,53 @@ pub(super) struct FlawedControl {
     buffers: u32,
     running: bool,
     asked: Hns,
+    sound: FlawedSound,
+}
+
+/// A volume that forgets, and a mute that sticks.
+struct FlawedSound {
+    channels: ChannelCount,
+    muted: bool,
+}
+
+impl OffloadVolume for FlawedSound {
+    fn volume_channels(&self) -> ChannelCount {
+        self.channels
+    }
+
+    fn set_channel_volumes(
+        &mut self,
+        volumes: &[Gain],
+        _curve: VolumeCurve,
+        duration: Hns,
+    ) -> Result<(), EndpointError> {
+        if volumes.len() != self.channels.as_usize() || duration < Hns::ZERO {
+            return Err(EndpointError::Device { reason: "no such volume" });
+        }
+        Ok(())
+    }
+
+    fn channel_volumes(&self, volumes: &mut [Gain]) -> Result<(), EndpointError> {
+        volumes.fill(Gain::UNITY);
+        Ok(())
+    }
+}
+
+impl OffloadMute for FlawedSound {
+    fn set_muted(&mut self, muted: bool) -> Result<(), EndpointError> {
+        self.muted |= muted;
+        Ok(())
+    }
+
+    fn is_muted(&self) -> bool {
+        self.muted
+    }
 }
 
 impl FlawedControl {
     pub(super) fn new(inner: ClockedControl, flaw: Flaw, shared: Arc<Shared>) -> Self {
-        Self { inner, flaw, shared, buffers: 0, running: false, asked: Hns::ZERO }
+        let sound = FlawedSound { channels: FORMAT.layout.channels(), muted: false };
+        Self { inner, flaw, shared, buffers: 0, running: false, asked: Hns::ZERO, sound }
     }
 
     fn has(&self, flaw: Flaw) -> bool {
@@ -88,6 +134,14 @@ impl AudioEndpoint for FlawedControl {
             answer => answer,
         }
     }
+
+    fn offload_volume(&mut self) -> Option<&mut dyn OffloadVolume> {
+        if self.has(Flaw::VolumeForgotten) { Some(&mut self.sound) } else { None }
+    }
+
+    fn offload_mute(&mut self) -> Option<&mut dyn OffloadMute> {
+        if self.has(Flaw::MuteStuck) { Some(&mut self.sound) } else { None }
+    }
 }
 
 impl DeviceEndpoint for FlawedControl {
@@ -118,6 +172,24 @@ impl DeviceEndpoint for FlawedControl {
 
     fn event_driven_capable(&self) -> bool {
         self.inner.event_driven_capable()
+    }
+
+    fn exclusive_mode(&mut self, request: &ExclusiveRequest) -> Result<ExclusivePlan, EndpointError> {
+        let answer = self.inner.exclusive_mode(request);
+        let sane = ExclusiveRequest { buffer: request.period.saturating_mul(4), ..*request };
+        match (self.flaw, answer) {
+            (Flaw::ExclusiveBeside, Err(EndpointError::InUse)) => ExclusivePlan::new(FORMAT, request, Hns::ZERO),
+            (Flaw::ExclusiveWithoutLimits, Err(EndpointError::BufferOutOfRange { .. })) => {
+                self.inner.exclusive_mode(&sane)
+            }
+            (_, answer) => answer,
+        }
+    }
+
+    fn release_buffer(&mut self) -> Result<(), EndpointError> {
+        self.buffers = 0;
+        self.running = false;
+        self.inner.release_buffer()
     }
 }
 
