@@ -98,7 +98,8 @@ fn d5_a_killed_client_whose_child_holds_the_socket_gives_the_endpoint_back() {
         let sockets: Vec<i32> = (3..64).filter(is_socket).collect();
         let [socket] = sockets[..] else { panic!("sockets {sockets:?}") };
         let held = pidfd_getfd(own, socket, PidfdGetfdFlags::empty()).unwrap();
-        let mut child = Command::new("sleep").arg("5").stdin(held).stdout(Stdio::null()).spawn().unwrap();
+        let mut child =
+            Command::new("sleep").arg("5").stdin(held).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         client.start();
         println!("\nchild {}", child.id());
         std::io::stdout().flush().unwrap();
