@@ -10,6 +10,9 @@ use crate::verify::{Bench, Broken, Outcome, Seen, held};
 /// What a call on one of the interfaces came to; nothing where the interface is not offered.
 type Answer<T> = Option<Result<T, EndpointError>>;
 
+/// A check of one interface: whether it is offered.
+type Part = fn(&mut Rig<'_>) -> Result<bool, Broken>;
+
 fn broken<T>(what: impl Into<String>) -> Result<T, Broken> {
     Err(Broken::new(Req::X1, what))
 }
@@ -17,7 +20,7 @@ fn broken<T>(what: impl Into<String>) -> Result<T, Broken> {
 pub(super) fn further(bench: &mut Bench<'_>) -> Outcome {
     let mut rig = bench.rig()?;
     let mut offered = Vec::new();
-    let parts: [(&str, fn(&mut Rig<'_>) -> Result<bool, Broken>); 5] =
+    let parts: [(&str, Part); 5] =
         [("volume", volume), ("mute", mute), ("meter", meter), ("effects", effects), ("last buffer", last_buffer)];
     for (name, check) in parts {
         if check(&mut rig)? {
