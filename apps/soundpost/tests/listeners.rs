@@ -133,7 +133,7 @@ impl RealClient {
         assert!(lags(stopped + 48_000..continued - 4_800).is_empty(), "it was not held");
         let usual = median(&lags(stopped - 48_000..stopped - 4_800));
         let back = lags(continued..end);
-        let live = back.iter().find(|(_, lag)| (lag - usual).abs() < 30.0).expect("live sound never came back").0;
+        let live = back.iter().find(|(_, lag)| *lag < usual + 30.0).expect("live sound never came back").0;
         let took = later_ms(heard.came_at(live).unwrap(), held.to);
         // What the client had, or the kernel for it, when it was held.
         let old = back.iter().filter(|(_, lag)| *lag > usual + 1_000.0).count();
@@ -147,7 +147,8 @@ impl RealClient {
         assert!(took < 1_000.0, "the real client's live sound took {took} ms");
         assert!(old <= 250, "the real client played {old} ms of old sound");
         assert!(late <= 250, "the real client played {late} ms of sound late");
-        assert!((settled - usual).abs() < 30.0, "the real client's lag of {usual} ms became {settled} ms");
+        // Its own buffer may begin anew with less in it.
+        assert!(settled < usual + 30.0, "the real client's lag of {usual} ms became {settled} ms");
         assert!(rest.frames > 48_000 * 2, "{rest}");
         rest.assert_whole();
     }
