@@ -138,7 +138,8 @@ fn tsan_on(root: &Path, workspace: &Path) -> Result<Command, String> {
     command.arg(root.join("target/tsan")).arg(if workspace == root { "--locked" } else { "--offline" });
     command.args(["--package", "soundpost-queue", "--test", "stress"]);
     command.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", "-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer");
-    command.env("TSAN_OPTIONS", "halt_on_error=1");
+    let suppressions = root.join("crates/queue/tsan.suppressions");
+    command.env("TSAN_OPTIONS", format!("halt_on_error=1 suppressions={}", suppressions.display()));
     Ok(command)
 }
 
