@@ -26,7 +26,9 @@ mod unbounded_loop;
 mod uncontended_lock;
 
 use std::io::{Read as _, Write as _};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use rtsan_standalone::ScopedSanitizeRealtime;
@@ -50,7 +52,7 @@ const VIOLATIONS: &[(&str, Violation)] = &[
     ("nothing", nothing::commit),
     ("malloc_in_rust", malloc_in_rust::commit),
     ("malloc_in_c", planted_c::commit),
-    ("contended_lock", contended_lock::commit),
+    ("contended_lock", contended),
     ("uncontended_lock", uncontended_lock::commit),
     ("sleep", sleep::commit),
     ("clock_read", clock_read::commit),
@@ -92,16 +94,32 @@ fn say(word: &str) {
     std::io::stdout().flush().unwrap();
 }
 
-/// Another thread holds the lock nearly all the time.
+/// Whether a pass has come for the lock since another thread took it.
+static ASKED_FOR: AtomicBool = AtomicBool::new(false);
+
+/// Takes the lock, which another thread holds.
+fn contended() {
+    ASKED_FOR.store(true, Ordering::Relaxed);
+    contended_lock::commit();
+}
+
+/// Another thread holds the lock until a pass wants it, and for so long after that the pass has to wait: passes on the
+/// virtual clock take no time, and would slip through the gaps of a lock that is held now and then.
 fn hold_the_lock() {
-    std::thread::spawn(|| {
+    let (is_held, held) = channel();
+    std::thread::spawn(move || {
         loop {
-            let held = contended_lock::SHARED.lock().unwrap();
-            std::thread::sleep(Duration::from_millis(20));
-            drop(held);
+            let lock = contended_lock::SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = is_held.send(());
+            while !ASKED_FOR.swap(false, Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+            drop(lock);
             std::thread::sleep(Duration::from_millis(1));
         }
     });
+    held.recv().unwrap();
 }
 
 /// A session with a device, the endpoint that will misbehave, and a stream that plays.
