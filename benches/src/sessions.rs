@@ -22,7 +22,7 @@ impl Sessions {
     pub fn new(count: u32) -> Result<Self, BenchError> {
         let mut scenario = Scenario::parse(SCENARIO).map_err(|error| BenchError::Simulation(error.into()))?;
         scenario.sessions.iter_mut().for_each(|group: &mut SessionGroup| group.count = count);
-        let mut simulation = Simulation::new(&scenario)?;
+        let mut simulation = Simulation::new(&scenario, |pass| pass())?;
         simulation.run_on(Self::SECONDS)?;
         Ok(Self(simulation))
     }

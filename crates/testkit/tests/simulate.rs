@@ -2,7 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use soundpost_guards::{may_panic, no_alloc};
+use soundpost_testkit::Gate;
 use soundpost_testkit::simulate::{Flow, Outcome, Scenario, Simulation};
+
+soundpost_guards::install!();
 
 const COMPANY: &str = "
     name = 'company'
@@ -44,7 +48,7 @@ const COMPANY: &str = "
 
 fn play(text: &str) -> Outcome {
     let scenario = Scenario::parse(text).unwrap();
-    Simulation::new(&scenario).unwrap().run(&mut |_| {}).unwrap()
+    Simulation::new(&scenario, no_alloc).unwrap().run(&mut |_| {}).unwrap()
 }
 
 #[test]
@@ -125,12 +129,14 @@ fn the_scenarios_that_are_shipped_can_be_played() {
         if path.extension().is_none_or(|extension| extension != "toml") {
             continue;
         }
-        let mut scenario = Scenario::parse(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let gate: Gate = if text.contains("\"panic-in-") { may_panic } else { no_alloc };
+        let mut scenario = Scenario::parse(&text).unwrap();
         // Few sessions, and two minutes of them, in which something starts in each scenario: the rest is for release
         // builds.
         scenario.seconds = scenario.seconds.min(130.0);
         scenario.sessions.iter_mut().for_each(|group| group.count = group.count.min(3));
-        let outcome = Simulation::new(&scenario).unwrap().run(&mut |_| {}).unwrap();
+        let outcome = Simulation::new(&scenario, gate).unwrap().run(&mut |_| {}).unwrap();
         assert!(outcome.groups.iter().any(|group| group.totals.passes > 0), "{}", path.display());
         played += 1;
     }

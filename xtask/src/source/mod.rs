@@ -33,7 +33,7 @@ const CLOCK_READS: &[&str] = &["Instant::now", "SystemTime", "clock_gettime"];
 const IO: &[&str] = &["std::fs", "std::net", "std::process", "std::os::fd", "std::os::unix", "std::io::stdin"];
 
 /// How tests run passes.
-const RUN_PASSES: &[&str] = &["Runner::new(", "Runner::with_config("];
+const RUN_PASSES: &[&str] = &["Runner::new(", "Runner::with_config(", "Simulation::new("];
 
 /// A file longer than this is worth splitting.
 const LONG_FILE: usize = 700;

@@ -61,7 +61,7 @@ fn play(scenario: &Scenario, turn: u32, turns: u32) -> Result<(Outcome, Cost), E
         scenario.name.clone()
     });
     let (resident, time) = (resident_bytes()?, cpu_seconds());
-    let mut simulation = Simulation::new(scenario)?;
+    let mut simulation = Simulation::new(scenario, |pass| pass())?;
     let outcome = simulation.run(&mut |seconds| bar.set_position(tenths(seconds)))?;
     let cost = Cost { cpu_seconds: cpu_seconds() - time, bytes: resident_bytes()?.saturating_sub(resident) };
     bar.finish_and_clear();

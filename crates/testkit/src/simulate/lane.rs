@@ -11,7 +11,7 @@ use soundpost_endpoint::stock::Device;
 use soundpost_engine::{Engine, EngineConfig, NextWake, Worker};
 
 use super::plan::{Action, Plan};
-use crate::{VirtualClock, WakeFlag};
+use crate::{Gate, VirtualClock, WakeFlag};
 
 /// A worker, its clock, and what is going to happen in its sessions.
 pub(super) struct Lane {
@@ -29,6 +29,7 @@ pub(super) struct Lane {
     next: NextWake,
     costs: Arc<CostClock>,
     number: usize,
+    gate: Gate,
 }
 
 /// Applications with one interval and phase.
@@ -51,7 +52,7 @@ impl Clock for CostClock {
 }
 
 /// An engine and a lane for each of its workers.
-pub(super) fn lanes(workers: usize, start: Instant) -> (Engine, Vec<Lane>) {
+pub(super) fn lanes(workers: usize, start: Instant, gate: Gate) -> (Engine, Vec<Lane>) {
     let clocks: Vec<_> = (0..workers).map(|_| Arc::new(VirtualClock::new(start))).collect();
     let flags: Vec<_> = (0..workers).map(|_| Arc::<WakeFlag>::default()).collect();
     let events = flags.iter().map(|flag| -> Arc<dyn Event> { Arc::<WakeFlag>::clone(flag) });
@@ -71,6 +72,7 @@ pub(super) fn lanes(workers: usize, start: Instant) -> (Engine, Vec<Lane>) {
         next: NextWake::Idle,
         costs: Arc::clone(&costs),
         number,
+        gate,
     });
     (engine, lanes.collect())
 }
@@ -121,7 +123,8 @@ impl Lane {
         }
         let due = matches!(self.next, NextWake::At(at) if at <= now);
         if self.wake.take() || due {
-            self.next = self.worker.run_pass(now);
+            let (worker, next) = (&mut self.worker, &mut self.next);
+            (self.gate)(&mut || *next = worker.run_pass(now));
             self.runs += 1;
         }
         engine.maintain();

@@ -14,7 +14,7 @@ use super::room::Room;
 use super::scenario::{Scenario, SessionGroup, duration};
 use super::sound::Sounds;
 use super::stage::Stage;
-use crate::Random;
+use crate::{Gate, Random};
 
 /// Why a scenario could not be played.
 #[derive(Debug, Error)]
@@ -45,14 +45,14 @@ pub struct Simulation {
 const SLICE: Duration = Duration::from_secs(1);
 
 impl Simulation {
-    /// Sets the stage: sessions and devices are opened, everything else is planned.
+    /// Sets the stage: sessions and devices are opened, everything else is planned. Each pass will run in `gate`.
     ///
     /// # Errors
     /// [`SimulationError`] where the scenario or the engine refuses.
-    pub fn new(scenario: &Scenario) -> Result<Self, SimulationError> {
+    pub fn new(scenario: &Scenario, gate: Gate) -> Result<Self, SimulationError> {
         scenario.check()?;
         let start = Instant::from_nanos(1_000_000_000);
-        let (engine, lanes) = lanes(usize::try_from(scenario.workers).unwrap_or(1), start);
+        let (engine, lanes) = lanes(usize::try_from(scenario.workers).unwrap_or(1), start, gate);
         let stage = Stage::new(engine, start, scenario);
         let (end, sample_every) = (start + scenario.duration(), scenario.sample_every());
         let mut simulation = Self { lanes, stage, start, end, now: start, sample_every };
