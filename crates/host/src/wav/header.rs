@@ -25,6 +25,9 @@ const GUID_TAIL: [u8; 14] = [0, 0, 0, 0, 0x10, 0, 0x80, 0, 0, 0xAA, 0, 0x38, 0x9
 const IN_DS64: u32 = u32::MAX;
 
 impl Header {
+    /// The longest header, that of an extensible format.
+    pub(super) const MAX_LEN: usize = 12 + 36 + (8 + 40) + 12 + 8;
+
     pub(super) fn new(format: Format) -> Self {
         Self { format }
     }
@@ -39,8 +42,10 @@ impl Header {
         data / u64::from(self.block_align())
     }
 
-    /// The header of a file with `data` bytes of sound.
-    pub(super) fn bytes(self, data: u64) -> Vec<u8> {
+    /// Puts the header of a file with `data` bytes of sound into `bytes`, in place of what is there. At most
+    /// [`Header::MAX_LEN`].
+    pub(super) fn put(self, data: u64, bytes: &mut Vec<u8>) {
+        bytes.clear();
         let frames = self.frames_in(data);
         let riff = self.len() - 8 + data + data % 2;
         let sizes = match (u32::try_from(riff), u32::try_from(data), u32::try_from(frames)) {
@@ -48,7 +53,6 @@ impl Header {
             (Ok(riff), Ok(data), Ok(frames)) if riff < IN_DS64 => Some((riff, data, frames)),
             _ => None,
         };
-        let mut bytes = Vec::with_capacity(128);
         let (riff32, data32, frames32) = sizes.unwrap_or((IN_DS64, IN_DS64, IN_DS64));
         bytes.extend(if sizes.is_some() { b"RIFF" } else { b"RF64" });
         bytes.extend(riff32.to_le_bytes());
@@ -68,7 +72,7 @@ impl Header {
                 bytes.extend(0_u32.to_le_bytes());
             }
         }
-        self.put_fmt(&mut bytes);
+        self.put_fmt(bytes);
         if !self.is_plain_pcm() {
             bytes.extend(b"fact");
             bytes.extend(4_u32.to_le_bytes());
@@ -76,7 +80,6 @@ impl Header {
         }
         bytes.extend(b"data");
         bytes.extend(data32.to_le_bytes());
-        bytes
     }
 
     fn put_fmt(self, bytes: &mut Vec<u8>) {

@@ -44,6 +44,8 @@ impl WavSink for File {
 pub struct WavWriter<S> {
     sink: S,
     header: Header,
+    /// The header's bytes, kept: files of runs on a virtual clock are written in the pass, where nothing may be allocated.
+    bytes: Vec<u8>,
     /// Bytes of sound in the file.
     data: u64,
     /// Of these, how many the header in the file counts.
@@ -57,7 +59,13 @@ impl<S: WavSink> WavWriter<S> {
     /// The sink's.
     ///
     pub fn new(sink: S, format: WavFormat) -> io::Result<Self> {
-        let mut writer = Self { sink, header: Header::new(format.0), data: 0, counted: 0 };
+        let mut writer = Self {
+            sink,
+            header: Header::new(format.0),
+            bytes: Vec::with_capacity(Header::MAX_LEN),
+            data: 0,
+            counted: 0,
+        };
         writer.write_header()?;
         Ok(writer)
     }
@@ -95,7 +103,8 @@ impl<S: WavSink> WavWriter<S> {
     }
 
     fn write_header(&mut self) -> io::Result<()> {
-        self.sink.write_all_at(&self.header.bytes(self.data), 0)?;
+        self.header.put(self.data, &mut self.bytes);
+        self.sink.write_all_at(&self.bytes, 0)?;
         self.counted = self.data;
         Ok(())
     }

@@ -331,7 +331,7 @@ fn x1_what_an_endpoint_offers_is_shown_and_its_effects_are_switched() {
 fn x1_a_recording_ends_with_the_sound_and_has_the_volume_of_its_device() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("mix.wav");
-    // The file is written in the pass, which allocates.
+    // The file is written in the pass, which RealtimeSanitizer would end.
     let device = soundpost_engine::DeviceConfig::new("speakers", soundpost_endpoint::DataFlow::Render);
     let mut scene = Scene::with(crate::guard::may_panic, device);
     let endpoint = soundpost_host::record::offline(&path, S16, scene.runner.endpoint_clock()).unwrap();
