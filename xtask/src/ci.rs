@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::{counts, deny, edges, fuzz, guards, process, sanitize, tests_run, trace};
+use crate::{calls, counts, deny, edges, fuzz, guards, process, sanitize, tests_run, trace};
 
 /// One check: its name in the summary, and what it runs.
 struct Step {
@@ -20,6 +20,7 @@ const STEPS: &[Step] = &[
     Step { name: "tests", run: |root| tests_run::run(root, &[]) },
     Step { name: "counts", run: |root| counts::run(root, counts::Purpose::Check) },
     Step { name: "passes", run: |root| sanitize::passes(root, &[]) },
+    Step { name: "calls", run: calls::run },
     Step { name: "loom", run: sanitize::loom },
     Step { name: "trace", run: |root| trace::run(root, &[]) },
     Step { name: "rtsan", run: sanitize::rtsan },

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool speaks on its terminal")]
 
+mod calls;
 mod ci;
 mod conformance;
 mod counts;
@@ -36,6 +37,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   counts [--update]              instructions of every benchmark case, against benches/counts.toml
   conformance                    makes the tables of docs/conformance.md again
   guards [--update]              each guard of the real-time side against each planted violation (docs/real-time.md)
+  calls                          every function that passes call, by name: no lock, clock, allocation or wait among them
   passes [NUMBER]                so many passes of the real engine (default 200000) in an optimised build, guarded
   trace [--seconds N]            the system calls of the daemon's real-time threads (default 10 s)
   loom                           every interleaving of the hand-made atomics
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         ["counts"] => counts::run(&root, counts::Purpose::Check),
         ["counts", "--update"] => counts::run(&root, counts::Purpose::Update),
         ["conformance"] => conformance::run(&root),
+        ["calls"] => calls::run(&root),
         ["guards"] => guards::run(&root, false),
         ["guards", "--update"] => guards::run(&root, true),
         ["passes", number @ ..] if number.len() < 2 => sanitize::passes(&root, number),

@@ -2,7 +2,8 @@
 //! control side opens, attaches, changes and closes what they work on: `cargo run --release -p soundpost-testkit
 //! --example passes -- 10000000`.
 //!
-//! An allocation, a release of memory or a pass without an end aborts the process. Locks: see docs/real-time.md.
+//! An allocation, a release of memory or a pass without an end aborts the process. Locks: `cargo xtask calls`, over the first of
+//! these passes (docs/real-time.md).
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a program for a check")]
 

@@ -58,7 +58,8 @@ impl Fences {
         let (own, others): (Vec<_>, Vec<_>) = messages.into_iter().partition(|message| message.planted);
         if !good? && !own.iter().any(|message| message.error) {
             let why = others.iter().find(|message| message.error).map(|message| message.text.clone());
-            return Err(format!("the copy of {name} does not build: {}", why.unwrap_or_default()));
+            let unknown = || format!("run `cargo check -p soundpost-{name}` in {}", self.tree.folder().display());
+            return Err(format!("the copy of {name} does not build: {}", why.unwrap_or_else(unknown)));
         }
         Ok(own)
     }

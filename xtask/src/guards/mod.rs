@@ -68,13 +68,14 @@ type Verdict = Result<bool, String>;
 pub(crate) fn run(root: &Path, update: bool) -> Result<(), String> {
     let fences = Fences::make(root)?;
     let programs = Programs::build(root)?;
-    let mut table = Table::new(&["rt", "lints", "sources", "no-alloc", "rtsan", "watch", "trace"]);
+    let mut table = Table::new(&["rt", "lints", "sources", "no-alloc", "rtsan", "watch", "calls", "trace"]);
     for violation in VIOLATIONS {
         let text = violation.text(root)?;
         let mut row = vec![Some(fences.rt(&text)?), Some(fences.lints(&text)?), Some(fences::sources(&text))];
         for guard in running::GUARDS {
             row.push(Some(programs.run(guard, violation)?));
         }
+        row.push(Some(programs.calls(violation)?));
         row.push(programs.trace(violation)?);
         println!("guards: {}", Table::line(violation.shown, &row));
         judge(violation, &row)?;

@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use super::{Verdict, Violation};
+use crate::calls::{self, Called};
 use crate::{process, sanitize, trace};
 
 /// A guard that judges passes on the virtual clock.
@@ -36,6 +37,8 @@ const TRACED: Duration = Duration::from_secs(1);
 pub(super) struct Programs {
     plain: PathBuf,
     rtsan: PathBuf,
+    /// Built without optimisation.
+    calls: PathBuf,
 }
 
 impl Programs {
@@ -44,6 +47,7 @@ impl Programs {
         Ok(Self {
             rtsan: build(root, &keep.join("plant-rtsan"), true)?,
             plain: build(root, &keep.join("plant"), false)?,
+            calls: calls::build(root)?.join("plant"),
         })
     }
 
@@ -62,6 +66,12 @@ impl Programs {
             (false, true) => Ok(true),
             _ => Err(format!("{} ended in a way that shows nothing: {said}", run.shown)),
         }
+    }
+
+    /// Runs it, and looks at what its passes call.
+    pub(super) fn calls(&self, violation: &Violation) -> Verdict {
+        let called = Called::in_passes_of(&self.calls, &[violation.name, "watch"], violation.ends)?;
+        Ok(!called.forbidden().is_empty())
     }
 
     /// Runs it on a real-time thread, and looks at the thread's system calls; none where tracing is not allowed here.
