@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use soundpost_core::{Hns, SampleRate};
 use soundpost_link::rdp::LONGEST_LEAD;
+use soundpost_testkit::{TomlError, read_toml};
 use thiserror::Error;
 
 use crate::cli::{CaptureArg, ChannelArg, Listen, LogFormatArg, RenderFormatArg, SecurityArg, ServeArgs};
@@ -44,10 +45,8 @@ pub(crate) struct User {
 pub(crate) enum ConfigError {
     #[error("cannot read the configuration {path}: {error}")]
     Read { path: PathBuf, error: std::io::Error },
-    #[error("{path}: {message}")]
-    Syntax { path: PathBuf, message: String },
-    #[error("{path}: unknown key `{key}`{}", nearest.map(|known| format!(": did you mean `{known}`?")).unwrap_or_default())]
-    UnknownKey { path: PathBuf, key: String, nearest: Option<&'static str> },
+    #[error("{path}: {error}")]
+    Toml { path: PathBuf, error: TomlError },
     #[error("{name} cannot be {value}: {remedy}")]
     Value { name: &'static str, value: String, remedy: &'static str },
     #[error("no home directory is known: say where to keep certificate and control socket with --state-dir DIR")]
@@ -230,57 +229,8 @@ impl File {
     }
 
     fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        let syntax = |error: toml::de::Error| ConfigError::Syntax { path: path.into(), message: one_line(&error) };
-        let table: toml::Table = text.parse().map_err(syntax)?;
-        if let Some(key) = unknown_key("", &table) {
-            let nearest = nearest_key(&key);
-            return Err(ConfigError::UnknownKey { path: path.into(), key, nearest });
-        }
-        // From the text and not from the table, so that a wrong value is reported with its line.
-        toml::from_str(text).map_err(syntax)
+        read_toml(text, KEYS).map_err(|error| ConfigError::Toml { path: path.into(), error })
     }
-}
-
-/// A TOML error with its excerpt is several lines; the first says where, the last what.
-fn one_line(error: &toml::de::Error) -> String {
-    let text = error.to_string();
-    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
-    let first = lines.next().unwrap_or_default().to_owned();
-    match lines.next_back() {
-        Some(last) => format!("{first}: {last}"),
-        None => first,
-    }
-}
-
-fn unknown_key(prefix: &str, table: &toml::Table) -> Option<String> {
-    for (name, value) in table {
-        let key = format!("{prefix}{name}");
-        if !KEYS.contains(&key.as_str()) {
-            return Some(key);
-        }
-        let inner = format!("{key}.");
-        let found = match value {
-            toml::Value::Table(table) => unknown_key(&inner, table),
-            toml::Value::Array(items) => {
-                items.iter().filter_map(toml::Value::as_table).find_map(|table| unknown_key(&inner, table))
-            }
-            _ => None,
-        };
-        if found.is_some() {
-            return found;
-        }
-    }
-    None
-}
-
-/// The known key that a mistyped one most likely meant: the nearest by edits to the whole name, or, where somebody
-/// forgot the table, to its last part.
-fn nearest_key(key: &str) -> Option<&'static str> {
-    let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
-    let distance = |known: &str| {
-        strsim::damerau_levenshtein(known, key).min(strsim::damerau_levenshtein(&last(known), &last(key)) + 1)
-    };
-    KEYS.iter().copied().min_by_key(|known| distance(known)).filter(|known| distance(known) <= 1 + key.len() / 3)
 }
 
 fn users(

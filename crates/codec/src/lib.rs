@@ -21,6 +21,7 @@
     )
 )]
 
+mod bytes;
 mod encoder;
 mod mp4_edit;
 mod pcm;

@@ -5,6 +5,8 @@
 
 use std::io::{Read, Seek, SeekFrom};
 
+use crate::bytes::read;
+
 /// The part that is heard, in frames of the sound track.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Edit {
@@ -105,13 +107,6 @@ fn only_entry(file: &mut (impl Read + Seek), place: &Place) -> Option<(u64, i64)
         (u64::from(u32::from_be_bytes(read(file, at)?)), i64::from(start), read::<4>(file, at + 8)?)
     };
     (rate == [0, 1, 0, 0]).then_some((duration, start))
-}
-
-fn read<const N: usize>(file: &mut (impl Read + Seek), at: u64) -> Option<[u8; N]> {
-    let mut bytes = [0; N];
-    file.seek(SeekFrom::Start(at)).ok()?;
-    file.read_exact(&mut bytes).ok()?;
-    Some(bytes)
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 //! RF64 (EBU Tech 3306) and its successor BW64 (ITU-R BS.2088) are RIFF/WAVE files whose 32-bit sizes say "see the ds64
 //! chunk". symphonia does not know them. This reads the few chunks that are needed to find the sound.
 
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Read, Seek};
+
+use crate::bytes::read;
 
 /// The sound of an RF64 file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,13 +60,6 @@ pub fn rf64(file: &mut (impl Read + Seek)) -> Option<Rf64> {
         at = content.checked_add(u64::from(size))?.checked_add(u64::from(size % 2))?;
     }
     None
-}
-
-fn read<const N: usize>(file: &mut (impl Read + Seek), at: u64) -> Option<[u8; N]> {
-    let mut bytes = [0; N];
-    file.seek(SeekFrom::Start(at)).ok()?;
-    file.read_exact(&mut bytes).ok()?;
-    Some(bytes)
 }
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ requirements! {
     C1, Endpoint, "Start, Stop, Reset; Reset throws away everything not yet processed.";
     C2, Endpoint, "Calls out of order are a documented error or do nothing; never a hang or a lost endpoint.";
     C3, Endpoint, "After Stop and Start without Reset queued data plays on; after Reset it does not.";
-    X1, Endpoint, "The header's further interfaces are optional, and used where present.";
+    X1, Both, "The header's further interfaces are optional, and used where present.";
     X2, Both, "The real-time rules are enforced: by types in Rust, by the conformance kit elsewhere.";
     X3, Engine, "A misbehaving endpoint is caught, named by requirement, and isolated.";
 }

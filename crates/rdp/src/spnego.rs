@@ -258,6 +258,10 @@ mod tests {
             assert!(NegTokenInit::parse(&WINDOWS[..end]).is_err(), "{end} bytes");
         }
         assert!(NegTokenInit::parse(&[WINDOWS, b"\0"].concat()).is_err());
+        // Behind the NegTokenInit, and still inside of the frame.
+        let mut longer = [WINDOWS, b"\x05\0"].concat();
+        longer[1] += 2;
+        assert!(matches!(NegTokenInit::parse(&longer), Err(SpnegoError::Der(_))));
         let mut other = WINDOWS.to_vec();
         other[9] = 3;
         assert_eq!(NegTokenInit::parse(&other), Err(SpnegoError::OtherMechanism));

@@ -10,6 +10,7 @@
 mod clock;
 mod digest;
 mod faulty;
+mod known_keys;
 mod order;
 mod probe;
 mod runner;
@@ -20,6 +21,7 @@ pub mod verify;
 pub use clock::VirtualClock;
 pub use digest::Digest;
 pub use faulty::{Breach, CaptureBreach, PLANNED_PANIC, faulty_capture, faulty_render};
+pub use known_keys::{TomlError, read_toml};
 pub use order::{Finding, check_order};
 pub use probe::{Call, Entry, Offers, Probe, capture_probe, render_probe, render_probe_with};
 pub use runner::{Gate, Runner, WakeFlag};

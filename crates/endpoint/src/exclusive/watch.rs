@@ -146,12 +146,6 @@ impl ClientWatch {
         self.server
     }
 
-    /// The place in the ring of the server's position, in frames.
-    #[must_use]
-    pub fn place(&self) -> FrameCount {
-        FrameCount::new(u32::try_from(self.server % u64::from(self.ring.get().max(1))).unwrap_or(0))
-    }
-
     /// The end of a pass. `drained`: the device has nothing left to play. Answers the number of periods when the
     /// client has stood still for too long; while it is stopped, or could not move, it may.
     pub fn end_pass(&mut self, drained: bool) -> Option<u32> {
@@ -213,7 +207,6 @@ mod tests {
         assert_eq!(watch.look(words(4, 140)), Err(ClientBreach::State { got: 4 }));
         assert!(watch.look(words(1, u64::MAX)).is_err());
         assert_eq!(watch.moved(FrameCount::new(200)), 140, "never more than there is");
-        assert_eq!(watch.place().get(), 40);
     }
 
     #[test]

@@ -73,16 +73,21 @@ impl Port {
 /// Everything that a pass touches. Real-time thread only: no allocation, no lock, no wait.
 pub(super) struct Pass {
     pub(super) port: Port,
-    pub(super) ring: Arc<SharedRing>,
-    pub(super) watch: ClientWatch,
+    pub(super) client: Client,
     /// The client's.
     pub(super) event: Arc<EventFd>,
     /// The supervisor's.
     pub(super) over: Arc<EventFd>,
     pub(super) progress: Arc<Progress>,
     pub(super) state: ClientState,
-    pub(super) counts: Counts,
     pub(super) end: Option<ExclusiveEnd>,
+}
+
+/// The client's side of a pass: the memory that it shares, and what is known of it.
+pub(super) struct Client {
+    pub(super) ring: Arc<SharedRing>,
+    pub(super) watch: ClientWatch,
+    pub(super) counts: Counts,
 }
 
 /// The server's own counts; what stands in the record is written, never read.
@@ -115,9 +120,9 @@ impl Pass {
 
     fn pass(&mut self, now: Instant) -> Result<Option<Instant>, ExclusiveEnd> {
         // The state first: a client that says that it is finishing has written its last position before.
-        let state = self.ring.load(CLIENT_STATE);
-        let words = ClientWords { state, position: self.ring.load(CLIENT_POSITION) };
-        let look = self.watch.look(words).map_err(ExclusiveEnd::Breach)?;
+        let state = self.client.ring.load(CLIENT_STATE);
+        let words = ClientWords { state, position: self.client.ring.load(CLIENT_POSITION) };
+        let look = self.client.watch.look(words).map_err(ExclusiveEnd::Breach)?;
         let began = std::mem::replace(&mut self.state, look.state) == ClientState::Stopped;
         match look.state {
             ClientState::Closed => return Err(ExclusiveEnd::Closed),
@@ -131,16 +136,16 @@ impl Pass {
             ClientState::Started | ClientState::Finishing => {}
         }
         let (padding, position) = match &mut self.port {
-            Port::Render(port) => render(port, &self.ring, &mut self.watch, look, &mut self.counts, began)?,
-            Port::Capture(port) => capture(port, &self.ring, &mut self.watch, look, &mut self.counts, began)?,
+            Port::Render(port) => self.client.render(port, look, began)?,
+            Port::Capture(port) => self.client.capture(port, look, began)?,
         };
         self.publish(padding, &position);
         self.progress.set(Phase::Signalling);
         self.event.signal();
-        if let Some(periods) = self.watch.end_pass(padding.is_zero()) {
+        if let Some(periods) = self.client.watch.end_pass(padding.is_zero()) {
             return Err(ExclusiveEnd::Stalled { periods });
         }
-        Ok(Some(next_pass(now, &position, self.ring.record().period)))
+        Ok(Some(next_pass(now, &position, self.client.ring.record().period)))
     }
 
     fn set_pin(&mut self, active: bool) -> Result<(), ExclusiveEnd> {
@@ -153,93 +158,94 @@ impl Pass {
 
     /// Tells the client: how far the server is, and where the device is on the client's stream.
     fn publish(&mut self, padding: FrameCount, position: &Position) {
-        let server = self.watch.position();
+        let Client { ring, watch, counts } = &mut self.client;
+        let server = watch.position();
         let device = match self.port {
             Port::Render(_) => server.saturating_sub(u64::from(padding.get())),
             Port::Capture(_) => server.saturating_add(u64::from(padding.get())),
         };
-        self.ring.store(UNDERRUNS, self.counts.underruns);
-        self.ring.store(LOST, self.counts.lost);
-        self.ring.publish_device(device, position.time.get().max(0).unsigned_abs());
-        self.counts.passes = self.counts.passes.wrapping_add(1);
-        self.ring.store(SERVER_POSITION, server);
-        self.ring.store(PASSES, self.counts.passes);
+        ring.store(UNDERRUNS, counts.underruns);
+        ring.store(LOST, counts.lost);
+        ring.publish_device(device, position.time.get().max(0).unsigned_abs());
+        counts.passes = counts.passes.wrapping_add(1);
+        ring.store(SERVER_POSITION, server);
+        ring.store(PASSES, counts.passes);
     }
 }
 
-/// Moves what is in the ring to the endpoint, as far as that has space.
-fn render(
-    port: &mut RenderPort,
-    ring: &SharedRing,
-    watch: &mut ClientWatch,
-    look: Look,
-    counts: &mut Counts,
-    began: bool,
-) -> Result<(FrameCount, Position), ExclusiveEnd> {
-    let fault = ExclusiveEnd::Fault;
-    let mut left = look.frames;
-    let (mut padding, mut position) = port.padding().map_err(fault)?;
-    // The endpoint says so in its record when it has run dry; before the client's first frame, or when it has said
-    // that there are no more, that is no underrun.
-    let dry = position.flag == PositionFlag::Discontinuous;
-    counts.underruns += u64::from(dry && !began && look.state == ClientState::Started);
-    loop {
-        let space = port.buffer().saturating_sub(padding);
-        let frames = left.min(space).min(port.largest_packet());
-        if frames.is_zero() {
-            break;
-        }
-        let at = watch.position();
-        let fill = |room: &mut [u8]| {
-            ring.copy_out(at, room);
-            Filled { frames, flag: BufferFlag::Valid }
-        };
-        let taken = port.packet(frames, None, fill).map_err(fault)?;
-        watch.moved(taken);
-        left = left.saturating_sub(taken);
-        (padding, position) = port.padding().map_err(fault)?;
-    }
-    port.complete();
-    Ok((padding, position))
-}
-
-/// Moves what the endpoint has to the ring. What finds no room there is lost and counted, so that what follows is at
-/// its time; what was recorded before the client began is not missed.
-fn capture(
-    port: &mut CapturePort,
-    ring: &SharedRing,
-    watch: &mut ClientWatch,
-    look: Look,
-    counts: &mut Counts,
-    began: bool,
-) -> Result<(FrameCount, Position), ExclusiveEnd> {
-    let fault = ExclusiveEnd::Fault;
-    let mut room = if began { FrameCount::ZERO } else { look.frames };
-    let (mut ready, mut position) = port.padding().map_err(fault)?;
-    for _ in 0..MOST_PACKETS {
-        let frames = ready.min(port.largest_packet());
-        if frames.is_zero() {
-            break;
-        }
-        let (kept, at) = (frames.min(room), watch.position());
-        let bytes = port.format().bytes_of(kept);
-        let take = |sound: Option<&[u8]>, _: &Position| {
-            match sound.and_then(|sound| sound.get(..bytes)) {
-                Some(sound) => ring.copy_in(at, sound),
-                None => ring.silence(at, kept),
+impl Client {
+    /// Moves what is in the ring to the endpoint, as far as that has space.
+    fn render(
+        &mut self,
+        port: &mut RenderPort,
+        look: Look,
+        began: bool,
+    ) -> Result<(FrameCount, Position), ExclusiveEnd> {
+        let Self { ring, watch, counts } = self;
+        let fault = ExclusiveEnd::Fault;
+        let mut left = look.frames;
+        let (mut padding, mut position) = port.padding().map_err(fault)?;
+        // The endpoint says so in its record when it has run dry; before the client's first frame, or when it has said
+        // that there are no more, that is no underrun.
+        let dry = position.flag == PositionFlag::Discontinuous;
+        counts.underruns += u64::from(dry && !began && look.state == ClientState::Started);
+        loop {
+            let space = port.buffer().saturating_sub(padding);
+            let frames = left.min(space).min(port.largest_packet());
+            if frames.is_zero() {
+                break;
             }
-            frames
-        };
-        let used = port.packet(frames, take).map_err(fault)?;
-        watch.moved(kept);
-        room = room.saturating_sub(kept);
-        if !began {
-            counts.lost += u64::from(used.saturating_sub(kept).get());
+            let at = watch.position();
+            let fill = |room: &mut [u8]| {
+                ring.copy_out(at, room);
+                Filled { frames, flag: BufferFlag::Valid }
+            };
+            let taken = port.packet(frames, None, fill).map_err(fault)?;
+            watch.moved(taken);
+            left = left.saturating_sub(taken);
+            (padding, position) = port.padding().map_err(fault)?;
         }
-        (ready, position) = port.padding().map_err(fault)?;
+        port.complete();
+        Ok((padding, position))
     }
-    port.complete();
-    Ok((ready, position))
+
+    /// Moves what the endpoint has to the ring. What finds no room there is lost and counted, so that what follows is at
+    /// its time; what was recorded before the client began is not missed.
+    fn capture(
+        &mut self,
+        port: &mut CapturePort,
+        look: Look,
+        began: bool,
+    ) -> Result<(FrameCount, Position), ExclusiveEnd> {
+        let Self { ring, watch, counts } = self;
+        let fault = ExclusiveEnd::Fault;
+        let mut room = if began { FrameCount::ZERO } else { look.frames };
+        let (mut ready, mut position) = port.padding().map_err(fault)?;
+        for _ in 0..MOST_PACKETS {
+            let frames = ready.min(port.largest_packet());
+            if frames.is_zero() {
+                break;
+            }
+            let (kept, at) = (frames.min(room), watch.position());
+            let bytes = port.format().bytes_of(kept);
+            let take = |sound: Option<&[u8]>, _: &Position| {
+                match sound.and_then(|sound| sound.get(..bytes)) {
+                    Some(sound) => ring.copy_in(at, sound),
+                    None => ring.silence(at, kept),
+                }
+                frames
+            };
+            let used = port.packet(frames, take).map_err(fault)?;
+            watch.moved(kept);
+            room = room.saturating_sub(kept);
+            if !began {
+                counts.lost += u64::from(used.saturating_sub(kept).get());
+            }
+            (ready, position) = port.padding().map_err(fault)?;
+        }
+        port.complete();
+        Ok((ready, position))
+    }
 }
 
 /// When the device will have ended its present period, by its own count and its own rate (D4). A device that stands

@@ -21,7 +21,7 @@ use soundpost_endpoint::{CapturePort, ControlHalf, DataFlow, Endpoint, Event as 
 use super::error::GrantError;
 use super::memory::{SharedRing, sealed};
 use super::message::{Granted, OpenRequest, Reply, send};
-use super::pass::{Counts, Held, Pass, Phase, Port, Progress, unblock};
+use super::pass::{Client, Counts, Held, Pass, Phase, Port, Progress, unblock};
 use crate::clock::MonotonicClock;
 use crate::event::EventFd;
 use crate::sys;
@@ -338,13 +338,15 @@ impl Running {
         let progress = Arc::new(Progress::default());
         let pass = Pass {
             port,
-            ring: ring.clone(),
-            watch: ClientWatch::new(record.flow, record.ring, record.stall),
+            client: Client {
+                ring: ring.clone(),
+                watch: ClientWatch::new(record.flow, record.ring, record.stall),
+                counts: Counts::default(),
+            },
             event: event.clone(),
             over: over.clone(),
             progress: progress.clone(),
             state: ClientState::Stopped,
-            counts: Counts::default(),
             end: None,
         };
         let (to_home, home) = sync_channel(1);

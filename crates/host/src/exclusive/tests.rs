@@ -21,6 +21,8 @@ use super::*;
 use crate::clock::MonotonicClock;
 use crate::record::offline;
 
+mod processes;
+
 const FORMAT: Format = Format { sample: SampleFormat::S16, rate: SampleRate::HZ_48000, layout: ChannelLayout::STEREO };
 const TICK: Duration = Duration::from_millis(100);
 

@@ -167,7 +167,7 @@ mod tests {
         let _fourth = admission.enter(4, HOME);
         let _fifth = admission.enter(5, HOME);
         assert_eq!(ids(&admission), [0, 1, 3, 4, 5]);
-        oldest.evicted().await;
+        is_told_to_go(&oldest).await;
         drop((away, busy, oldest));
         assert_eq!(ids(&admission).len(), 3);
     }
@@ -180,7 +180,7 @@ mod tests {
             places.push(admission.enter(id, HOME));
             assert!(ids(&admission).contains(&id) && ids(&admission).len() <= 8);
         }
-        places[0].evicted().await;
+        is_told_to_go(&places[0]).await;
         places.clear();
         assert!(ids(&admission).is_empty());
     }
@@ -205,6 +205,22 @@ mod tests {
         client.reached(Stage::Encrypted);
         flood(count + 200..count + 300);
         ids(&admission).contains(&1_000_000)
+    }
+
+    /// In its time, so that a test of what is never told ends.
+    async fn is_told_to_go(place: &Place) {
+        tokio::time::timeout(std::time::Duration::from_secs(20), place.evicted()).await.unwrap();
+    }
+
+    #[test]
+    fn a_crowd_of_neighbours_pays_for_itself_and_nobody_elsewhere_does() {
+        let admission = Admission::new(AdmissionConfig::default());
+        let client = admission.enter(0, AWAY);
+        // Two networks of 256 addresses, of each of which there is no more than of the client's; all in its stage.
+        let address = |n: u64| IpAddr::V4(Ipv4Addr::from_bits(0x0A00_0000 + u32::try_from(n % 512).unwrap()));
+        let places: Vec<_> = (1..=5000).map(|id| admission.enter(id, address(id))).collect();
+        assert!(ids(&admission).contains(&0), "the oldest of all, and alone in its network");
+        drop((client, places));
     }
 
     #[test]

@@ -238,6 +238,40 @@ mod tests {
     }
 
     #[test]
+    fn one_ipv6_customer_waits_as_one() {
+        let mut throttle = Throttle::new(config());
+        let guess = |n: u128| IpAddr::V6(std::net::Ipv6Addr::from_bits((0x2001_0DB8 << 96) | n));
+        let waits: Vec<_> = (0..8).map(|n| wrong(&mut throttle, at(0), guess(n), &n.to_string())).collect();
+        assert_eq!(waits, [0, 0, 0, 0, 100, 300, 700, 1500]);
+        assert_eq!(wrong(&mut throttle, at(0), guess(1 << 64), "z"), 0, "the next customer");
+    }
+
+    #[test]
+    fn a_queue_lasts_until_it_is_over_though_its_wrong_passwords_are_forgotten() {
+        let config = ThrottleConfig { forget_one: Duration::from_millis(1), ..config() };
+        let mut throttle = Throttle::new(config);
+        let waits: Vec<_> = (0..12).map(|_| wrong(&mut throttle, at(0), HOME, "ann")).collect();
+        assert_eq!(waits[9..], [5100, 7100, 9100]);
+        // One second on all of them are forgotten, and a queue of 8.1 s is left.
+        throttle.addresses.make_room(&config, at(1));
+        assert_eq!(right(&mut throttle, at(1), HOME, "bob"), u128::MAX);
+        throttle.addresses.make_room(&config, at(10));
+        assert!(throttle.addresses.0.is_empty());
+    }
+
+    #[test]
+    fn wrong_passwords_are_forgotten_one_by_one() {
+        let mut throttle = Throttle::new(config());
+        for _ in 0..8 {
+            wrong(&mut throttle, at(0), HOME, "ann");
+        }
+        // From elsewhere: the wait of the user alone.
+        let waits: Vec<_> =
+            [20, 30, 40, 50, 60, 80].into_iter().map(|second| right(&mut throttle, at(second), AWAY, "ann")).collect();
+        assert_eq!(waits, [500, 500, 400, 400, 200, 100]);
+    }
+
+    #[test]
     fn a_user_under_attack_waits_a_short_bounded_time_from_elsewhere() {
         let mut throttle = Throttle::new(config());
         for n in 0..1000 {

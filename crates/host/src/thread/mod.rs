@@ -11,6 +11,7 @@
 
 mod priority;
 mod rtkit;
+mod run_time;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use crate::clock::MonotonicClock;
 use crate::event::EventFd;
 
 pub use priority::Grant;
+use run_time::Listed;
 
 /// What one real-time thread does: a pass at the given time; answers when the next one is due, or `None` for "when
 /// the event is signalled". Both end a wait, whichever comes first.
@@ -171,7 +173,8 @@ impl Drop for RtThread {
 
 /// A thread from its first moment to its last.
 fn life(mut work: Work, stop: &AtomicBool, wake: &EventFd, id: &SyncSender<Pid>, ended: &SyncSender<Option<String>>) {
-    let _ = id.send(rustix::thread::gettid());
+    let listed = Listed::enter();
+    let _ = id.send(listed.id());
     // Without a real-time priority the kernel may end a wait up to 50 µs late to save wake-ups. Not here.
     let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
     let result = catch_unwind(AssertUnwindSafe(|| run(&mut work, stop, wake)));

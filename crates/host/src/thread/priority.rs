@@ -4,7 +4,7 @@ use std::fmt;
 
 use rustix::process::{Pid, setpriority_process};
 
-use super::rtkit;
+use super::{rtkit, run_time};
 use crate::sys::{Policy, set_scheduler};
 
 /// Above everything that is not real-time, and well below what the kernel and JACK use.
@@ -60,7 +60,13 @@ impl fmt::Display for Grant {
 /// Raises these threads of this process: directly where that is allowed, by RealtimeKit where it is there, else to a
 /// better nice value.
 pub(super) fn raise(threads: &[Pid]) -> Grant {
-    if threads.iter().all(|thread| set_scheduler(*thread, Policy::RoundRobin(PRIORITY)).is_ok()) {
+    let direct = |thread: &Pid| set_scheduler(*thread, Policy::RoundRobin(PRIORITY)).is_ok();
+    // Without the limit there is no real-time priority; RealtimeKit's way fails at the same place then.
+    if let Ok(watcher) = run_time::limit(None)
+        && threads.iter().all(direct)
+    {
+        // So that it has its turn also where a pass holds the only processor.
+        direct(&watcher);
         return Grant::Direct;
     }
     match rtkit::raise(threads) {

@@ -1,21 +1,18 @@
 //! RealtimeKit: a system service that gives real-time priority to threads of processes that cannot take it.
 //!
-//! Its condition is a limit on how long such a thread may run without ever waiting (RLIMIT_RTTIME, usually 200 ms):
-//! the kernel sends SIGXCPU at the soft limit and kills the process at the hard one. The soft one is set to half, and
-//! at that signal the threads go back to the normal priority, which ends the counting: a pass that hangs costs the
-//! priority, not the process. (Where the pass holds the only processor, nobody is left to do that.)
+//! Its condition is a limit on how long such a thread may run without ever waiting, usually 200 ms
+//! ([`run_time`](super::run_time)).
 
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
-use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::Pid;
 use thiserror::Error;
-use tokio::signal::unix::{SignalKind, signal};
 use zbus::Connection;
 use zbus::OwnedVariant;
 
 use super::priority::PRIORITY;
-use crate::sys::{Policy, set_scheduler};
+use super::run_time;
 
 const SERVICE: &str = "org.freedesktop.RealtimeKit1";
 const OBJECT: &str = "/org/freedesktop/RealtimeKit1";
@@ -38,48 +35,23 @@ pub(super) enum RtkitError {
 }
 
 /// Asks for these threads of this process. The conversation has a thread of its own, since its library is
-/// asynchronous and the caller may be inside another runtime; where priority is granted that thread stays, to watch
-/// for the limit.
+/// asynchronous and the caller may be inside another runtime.
 pub(super) fn raise(threads: &[Pid]) -> Result<(), RtkitError> {
     let (answer, answered) = sync_channel(1);
     let threads = threads.to_vec();
-    std::thread::Builder::new().name("soundpost-rtkit".into()).spawn(move || talk(&threads, &answer))?;
+    let talk = move || {
+        let _ = answer.try_send(talk(&threads));
+    };
+    std::thread::Builder::new().name("soundpost-rtkit".into()).spawn(talk)?;
     match answered.recv_timeout(PATIENCE) {
         Ok(answer) => answer,
         Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Err(RtkitError::Silent),
     }
 }
 
-fn talk(threads: &[Pid], answer: &SyncSender<Result<(), RtkitError>>) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            let _ = answer.try_send(Err(error.into()));
-            return;
-        }
-    };
-    runtime.block_on(async {
-        // Watched before the limit is set: nothing that happens in between may end the process.
-        let mut over_limit = match signal(SignalKind::from_raw(libc::SIGXCPU)) {
-            Ok(signals) => signals,
-            Err(error) => {
-                let _ = answer.try_send(Err(error.into()));
-                return;
-            }
-        };
-        let asked = tokio::time::timeout(PATIENCE, ask(threads)).await.unwrap_or(Err(RtkitError::Silent));
-        let granted = asked.is_ok();
-        let _ = answer.try_send(asked);
-        if !granted {
-            return;
-        }
-        while over_limit.recv().await.is_some() {
-            for thread in threads {
-                let _ = set_scheduler(*thread, Policy::Normal);
-            }
-            tracing::error!("a pass held the processor too long: sound threads have lost their real-time priority");
-        }
-    });
+fn talk(threads: &[Pid]) -> Result<(), RtkitError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async { tokio::time::timeout(PATIENCE, ask(threads)).await.unwrap_or(Err(RtkitError::Silent)) })
 }
 
 async fn ask(threads: &[Pid]) -> Result<(), RtkitError> {
@@ -89,7 +61,7 @@ async fn ask(threads: &[Pid]) -> Result<(), RtkitError> {
         return Err(RtkitError::TooLow(highest));
     }
     let limit = property(&bus, "RTTimeUSecMax").await;
-    limit_run_time(limit.and_then(|limit| u64::try_from(limit).ok()).unwrap_or(USUAL_LIMIT))?;
+    run_time::limit(Some(limit.and_then(|limit| u64::try_from(limit).ok()).unwrap_or(USUAL_LIMIT)))?;
     for thread in threads {
         let thread = u64::from(thread.as_raw_nonzero().get().unsigned_abs());
         let body = (thread, u32::from(PRIORITY));
@@ -105,14 +77,4 @@ async fn property(bus: &Connection, name: &str) -> Option<i64> {
     let reply = bus.call_method(Some(SERVICE), OBJECT, Some(properties), "Get", &(SERVICE, name)).await.ok()?;
     let value: OwnedVariant = reply.body().deserialize().ok()?;
     i64::try_from(&value).ok().or_else(|| i32::try_from(&value).ok().map(i64::from))
-}
-
-/// Sets the limit that the service asks for, where it is not lower already.
-fn limit_run_time(micros: u64) -> Result<(), RtkitError> {
-    let now = getrlimit(Resource::Rttime);
-    let maximum = now.maximum.map_or(micros, |maximum| maximum.min(micros));
-    let current = now.current.map_or(maximum / 2, |current| current.min(maximum / 2));
-    setrlimit(Resource::Rttime, Rlimit { current: Some(current), maximum: Some(maximum) })
-        .map_err(std::io::Error::from)?;
-    Ok(())
 }

@@ -75,6 +75,44 @@ fn x3_a_pass_that_never_comes_back_does_not_hold_up_the_end() {
     drop(hold);
 }
 
+/// The scheduling policy of a thread of this process, as /proc/PID/task/TID/stat has it in its 41st field.
+fn policy(thread: Pid) -> i32 {
+    let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat")).unwrap();
+    // The second field is the name, in brackets; the third comes first here.
+    stat.rsplit(')').next().unwrap().split_whitespace().nth(41 - 3).unwrap().parse().unwrap()
+}
+
+#[test]
+fn x3_a_pass_that_never_waits_costs_the_priority_and_neither_the_machine_nor_the_process() {
+    let free = Arc::new(AtomicBool::new(false));
+    let (hold, wake) = (free.clone(), event());
+    let work: Work = Box::new(move |_| {
+        // Whatever happens to the test, the processor comes back.
+        let until = std::time::Instant::now() + PATIENCE;
+        while !hold.load(Ordering::Acquire) && std::time::Instant::now() < until {
+            std::hint::spin_loop();
+        }
+        None
+    });
+    let threads = RtThreads::start([(work, wake)]).unwrap();
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Rttime).current;
+    let id = threads.threads[0].id;
+    if *threads.grant() != Grant::Direct {
+        // Where no pass can reach the limit, the signal itself stands for it.
+        println!("{}: the priority cannot be lost here", threads.grant());
+        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::XCPU).unwrap();
+    }
+    let until = std::time::Instant::now() + PATIENCE / 2;
+    while policy(id) != libc::SCHED_OTHER && std::time::Instant::now() < until {
+        std::thread::yield_now();
+    }
+    let at_the_end = policy(id);
+    free.store(true, Ordering::Release);
+    assert_eq!(at_the_end, libc::SCHED_OTHER, "the thread keeps its real-time priority");
+    assert!(limit.is_some_and(|limit| limit <= 100_000), "{limit:?}");
+    assert_eq!(threads.stop(PATIENCE), Ok(()));
+}
+
 #[test]
 fn what_is_refused_is_said_with_what_to_do() {
     let said = Grant::Refused { rtkit: "RealtimeKit does not answer".into() }.to_string();

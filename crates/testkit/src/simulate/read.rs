@@ -3,21 +3,14 @@
 use thiserror::Error;
 
 use super::scenario::{EndpointGroup, Flow, Scenario, SessionGroup, StreamGroup};
+use crate::known_keys::{TomlError, read_toml};
 
 /// A scenario that cannot be played. One line, which says what to do.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum ScenarioError {
-    /// No TOML, or a value of the wrong kind.
-    #[error("{0}")]
-    Syntax(String),
-    /// A key that means nothing.
-    #[error("unknown key `{key}`{}", nearest.map(|known| format!(": did you mean `{known}`?")).unwrap_or_default())]
-    UnknownKey {
-        /// With the names of the tables around it.
-        key: String,
-        /// The known key that it looks like.
-        nearest: Option<&'static str>,
-    },
+    /// No TOML, a value of the wrong kind, or a key that means nothing.
+    #[error(transparent)]
+    Toml(#[from] TomlError),
     /// A value that cannot be.
     #[error("{key} cannot be {value}: {remedy}")]
     Value {
@@ -93,13 +86,7 @@ impl Scenario {
     /// # Errors
     /// [`ScenarioError`]: the first thing that is wrong.
     pub fn parse(text: &str) -> Result<Self, ScenarioError> {
-        let syntax = |error: toml::de::Error| ScenarioError::Syntax(one_line(&error));
-        let table: toml::Table = text.parse().map_err(syntax)?;
-        if let Some(key) = unknown_key("", &table) {
-            let nearest = nearest_key(&key);
-            return Err(ScenarioError::UnknownKey { key, nearest });
-        }
-        let scenario: Self = toml::from_str(text).map_err(syntax)?;
+        let scenario: Self = read_toml(text, KEYS)?;
         scenario.check()?;
         Ok(scenario)
     }
@@ -236,44 +223,6 @@ fn within(key: &'static str, value: f64, least: f64, most: f64, remedy: &'static
 
 pub(super) fn refuse(key: &'static str, value: impl ToString, remedy: &'static str) -> ScenarioError {
     ScenarioError::Value { key, value: value.to_string(), remedy }
-}
-
-/// A TOML error with its excerpt is several lines; the first says where, the last what.
-fn one_line(error: &toml::de::Error) -> String {
-    let text = error.to_string();
-    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
-    let first = lines.next().unwrap_or_default().to_owned();
-    match lines.next_back() {
-        Some(last) => format!("{first}: {last}"),
-        None => first,
-    }
-}
-
-fn unknown_key(prefix: &str, table: &toml::Table) -> Option<String> {
-    table.iter().find_map(|(name, value)| {
-        let key = format!("{prefix}{name}");
-        if !KEYS.contains(&key.as_str()) {
-            return Some(key);
-        }
-        let inner = format!("{key}.");
-        match value {
-            toml::Value::Table(table) => unknown_key(&inner, table),
-            toml::Value::Array(items) => {
-                items.iter().filter_map(toml::Value::as_table).find_map(|table| unknown_key(&inner, table))
-            }
-            _ => None,
-        }
-    })
-}
-
-/// The known key that a mistyped one most likely meant: the nearest by edits to the whole name, or, where somebody put
-/// it into the wrong table, to its last part.
-fn nearest_key(key: &str) -> Option<&'static str> {
-    let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
-    let distance = |known: &str| {
-        strsim::damerau_levenshtein(known, key).min(strsim::damerau_levenshtein(&last(known), &last(key)) + 1)
-    };
-    KEYS.iter().copied().min_by_key(|known| distance(known)).filter(|known| distance(known) <= 1 + key.len() / 3)
 }
 
 #[cfg(test)]

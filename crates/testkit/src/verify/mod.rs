@@ -148,6 +148,7 @@ pub fn verify(subject: &dyn Subject, options: Options, tools: &dyn Tools) -> Rep
         plan(subject, options.level).into_iter().map(|index| run_check(subject, index, options, tools)).collect();
     Report::of_endpoint(subject, options, &results)
 }
+
 /// Runs [`ENGINE_CHECKS`] in this thread.
 #[must_use]
 pub fn verify_engine(options: Options, tools: &dyn Tools) -> Report {

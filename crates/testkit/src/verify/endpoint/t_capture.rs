@@ -28,7 +28,7 @@ pub(super) fn buffers(bench: &mut Bench<'_>) -> Outcome {
                 return Err(Broken::new(Req::T5, why));
             }
         }
-        let ready = frames(rig.padding()?.position.padding).min(packet);
+        let ready = ready_now(&mut rig, packet)?;
         rig.capture(ready, ready, true)?;
         rig.complete()?;
     }
@@ -42,12 +42,12 @@ pub(super) fn ahead(bench: &mut Bench<'_>) -> Outcome {
     for round in 0..bench.passes(8) {
         // What was recorded before is left over in the buffer, for what is missing to be put over it.
         rig.elapse(PERIOD.to_duration());
-        let ready = frames(rig.padding()?.position.padding).min(packet);
+        let ready = ready_now(&mut rig, packet)?;
         rig.capture(packet, ready, true)?;
         if rig.pace == Pace::Own {
             continue;
         }
-        let ready = frames(rig.padding()?.position.padding).min(packet);
+        let ready = ready_now(&mut rig, packet)?;
         let taken = rig.capture(packet, FrameCount::ZERO, true)?;
         let missing = taken.data.get(rig.format.bytes_of(ready)..).unwrap_or_default();
         if taken.flag == BufferFlag::Valid && missing.iter().any(|byte| *byte != silence) {
@@ -59,6 +59,11 @@ pub(super) fn ahead(bench: &mut Bench<'_>) -> Outcome {
     held("frames that are not there yet are silence")
 }
 
+/// How much of a packet is there.
+fn ready_now(rig: &mut Rig<'_>, packet: FrameCount) -> Result<FrameCount, Broken> {
+    Ok(frames(rig.padding()?.position.padding).min(packet))
+}
+
 /// Runs until a whole packet is ready, for a second at most; answers how much is.
 fn until_ready(rig: &mut Rig<'_>, packet: FrameCount) -> Result<FrameCount, Broken> {
     for _ in 0..100 {
@@ -68,7 +73,7 @@ fn until_ready(rig: &mut Rig<'_>, packet: FrameCount) -> Result<FrameCount, Brok
         }
         rig.complete()?;
     }
-    Ok(frames(rig.padding()?.position.padding).min(packet))
+    ready_now(rig, packet)
 }
 
 pub(super) fn again(bench: &mut Bench<'_>) -> Outcome {

@@ -50,6 +50,7 @@ pub const ENGINE_CHECKS: &[EngineCheck] = &[
     row(Req::T12, Contract, "a pulse after it, on render alone", |bench| passes::order(bench, Req::T12)),
     row(Req::T13, Contract, "data only while the pin is active", |bench| passes::order(bench, Req::T13)),
     row(Req::D4, Contract, "the order of initialisation, and passes by the endpoint's event", passes::driven),
+    row(Req::X1, Reference, "further interfaces are used where they are offered", passes::further),
     row(Req::X2, Contract, "passes allocate nothing", passes::allocations),
     row(Req::X3, Contract, "misbehaving endpoints are named and isolated", faults::named),
     row(Req::X3, Stress, "also at any later pass", faults::named_later),

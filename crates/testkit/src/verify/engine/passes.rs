@@ -1,14 +1,14 @@
 //! What the engine does in its passes, read from what probes have recorded.
 
-use soundpost_core::{ChannelLayout, Format, FrameCount, Hns, SampleFormat, SampleRate};
+use soundpost_core::{ChannelLayout, Format, FrameCount, Gain, Hns, SampleFormat, SampleRate};
 use soundpost_endpoint::stock::{RateOffset, StockConfig};
 use soundpost_endpoint::{BufferFlag, DataFlow, Requirement as Req};
-use soundpost_engine::{AttachConfig, DeviceConfig};
+use soundpost_engine::{AttachConfig, DeviceConfig, Metering};
 
 use super::EngineBench;
-use super::scene::{FORMAT, Scene, ms, noise, sounding};
+use super::scene::{FORMAT, Scene, ms, noise, sounding, taken};
 use crate::verify::{Broken, Level, Outcome, held};
-use crate::{Call, Entry, check_order};
+use crate::{Call, Entry, Offers, check_order};
 
 /// A disturbed run: applications that write unevenly, passes that come late, a stall, idleness.
 fn disturbed(
@@ -177,6 +177,38 @@ pub(super) fn silent_data(bench: &mut EngineBench<'_>) -> Outcome {
         return Err(Broken::new(Req::T10, "what lies in silent buffers was heard"));
     }
     held(format!("{} frames of silence from buffers full of nonsense", heard.len() / FORMAT.frame_bytes()))
+}
+
+pub(super) fn further(bench: &mut EngineBench<'_>) -> Outcome {
+    let broken = |what: &str| Err(Broken::new(Req::X1, what));
+    let mut scene = Scene::render(bench)?;
+    let (session, device) = (scene.session, scene.device);
+    let volume = scene.runner.engine.set_device_volume(session, device, Gain::new(0.5));
+    taken(Req::X1, "a volume", volume)?;
+    let offers = Offers { last_buffer: true, sound: true };
+    let (_, _, mut probe) = scene.listener_with(&StockConfig::new(FORMAT), AttachConfig::default(), offers)?;
+    let writer = scene.player()?;
+    // No whole number of packets, at a level whose half is one of its format.
+    scene.play(writer, &1_000_i16.to_le_bytes().repeat(2 * 24_123), ms(1_500));
+    let snapshot = taken(Req::X1, "a question", scene.runner.engine.snapshot_of(session, device))?;
+    let Some(attached) = snapshot.connections.into_iter().find_map(|connection| connection.endpoint) else {
+        return broken("an endpoint that offers all of them was detached");
+    };
+    if !attached.applies_volume || !matches!(attached.metering, Metering::Endpoint(_)) {
+        return broken("the volume or the meter of an only endpoint is not used");
+    }
+    if sounding(&probe.take_sound()) != 500_i16.to_le_bytes().repeat(2 * 24_123) {
+        return broken("the volume was not applied once to every frame");
+    }
+    let calls = probe.take_calls();
+    let is_last = |entry: &&Entry| matches!(entry.call, Call::ReleaseLast { .. });
+    if calls.iter().filter(is_last).count() != 1 {
+        return broken("the end of the sound was not told once");
+    }
+    if calls.iter().skip_while(|entry| !is_last(entry)).any(|entry| matches!(entry.call, Call::Acquire(_))) {
+        return broken("packets came after the last one");
+    }
+    held("volume, meter and last-buffer control of an only endpoint: applied once, and nothing after the last packet")
 }
 
 pub(super) fn allocations(bench: &mut EngineBench<'_>) -> Outcome {

@@ -13,7 +13,7 @@ use soundpost_engine::{
 use super::EngineBench;
 use crate::verify::Broken;
 use crate::verify::rig::pattern;
-use crate::{Probe, Runner, capture_probe, render_probe};
+use crate::{Offers, Probe, Runner, capture_probe, render_probe_with};
 
 /// The format of everything that is compared bit by bit.
 pub(super) const FORMAT: Format =
@@ -85,7 +85,16 @@ impl Scene {
         config: &StockConfig,
         attach: AttachConfig,
     ) -> Result<(ConnectionId, EndpointId, Probe), Broken> {
-        let (endpoint, mut probe) = render_probe(config, self.runner.endpoint_clock());
+        self.listener_with(config, attach, Offers::default())
+    }
+
+    pub(super) fn listener_with(
+        &mut self,
+        config: &StockConfig,
+        attach: AttachConfig,
+        offers: Offers,
+    ) -> Result<(ConnectionId, EndpointId, Probe), Broken> {
+        let (endpoint, mut probe) = render_probe_with(config, self.runner.endpoint_clock(), offers);
         if let (true, Some(device)) = (config.event_driven, probe.take_device()) {
             self.runner.drive(device);
         }

@@ -8,8 +8,8 @@ use soundpost_core::{ChannelCount, Format, FrameCount, Gain, Hns, SampleFormat};
 use soundpost_endpoint::exclusive::{ExclusivePlan, ExclusiveRequest};
 use soundpost_endpoint::stock::ClockedControl;
 use soundpost_endpoint::{
-    AudioEndpoint, DeviceEndpoint, EndpointControl, EndpointError, Event, OffloadMute, OffloadVolume, StreamFlags,
-    VolumeCurve,
+    AudioEndpoint, DeviceEndpoint, EndpointControl, EndpointError, Event, LocalEffects, OffloadMeter, OffloadMute,
+    OffloadVolume, StreamFlags, VolumeCurve,
 };
 
 use super::{FORMAT, Flaw, Shared};
@@ -25,9 +25,12 @@ pub(super) struct FlawedControl {
     sound: FlawedSound,
 }
 
-/// A volume that forgets, and a mute that sticks.
+/// Further interfaces that are sound but for the flaw.
 struct FlawedSound {
+    flaw: Flaw,
     channels: ChannelCount,
+    /// Of every channel.
+    volume: Gain,
     muted: bool,
 }
 
@@ -42,14 +45,18 @@ impl OffloadVolume for FlawedSound {
         _curve: VolumeCurve,
         duration: Hns,
     ) -> Result<(), EndpointError> {
-        if volumes.len() != self.channels.as_usize() || duration < Hns::ZERO {
+        let one_each = volumes.len() == self.channels.as_usize();
+        if duration < Hns::ZERO || !one_each && self.flaw != Flaw::VolumeOfAnyLength {
             return Err(EndpointError::Device { reason: "no such volume" });
+        }
+        if let (true, [volume, ..]) = (one_each && self.flaw != Flaw::VolumeForgotten, volumes) {
+            self.volume = *volume;
         }
         Ok(())
     }
 
     fn channel_volumes(&self, volumes: &mut [Gain]) -> Result<(), EndpointError> {
-        volumes.fill(Gain::UNITY);
+        volumes.fill(self.volume);
         Ok(())
     }
 }
@@ -65,9 +72,33 @@ impl OffloadMute for FlawedSound {
     }
 }
 
+impl OffloadMeter for FlawedSound {
+    fn meter_channels(&self) -> ChannelCount {
+        self.channels
+    }
+
+    fn metering(&self, peaks: &mut [f32]) -> Result<(), EndpointError> {
+        if peaks.len() != self.channels.as_usize() {
+            return Err(EndpointError::Device { reason: "no such meter" });
+        }
+        peaks.fill(f32::NAN);
+        Ok(())
+    }
+}
+
+impl LocalEffects for FlawedSound {
+    fn set_local_effects(&mut self, _on: bool) -> Result<(), EndpointError> {
+        Ok(())
+    }
+
+    fn local_effects(&self) -> bool {
+        true
+    }
+}
+
 impl FlawedControl {
     pub(super) fn new(inner: ClockedControl, flaw: Flaw, shared: Arc<Shared>) -> Self {
-        let sound = FlawedSound { channels: FORMAT.layout.channels(), muted: false };
+        let sound = FlawedSound { flaw, channels: FORMAT.layout.channels(), volume: Gain::UNITY, muted: false };
         Self { inner, flaw, shared, buffers: 0, running: false, asked: Hns::ZERO, sound }
     }
 
@@ -136,11 +167,24 @@ impl AudioEndpoint for FlawedControl {
     }
 
     fn offload_volume(&mut self) -> Option<&mut dyn OffloadVolume> {
-        if self.has(Flaw::VolumeForgotten) { Some(&mut self.sound) } else { None }
+        let offered = [Flaw::VolumeForgotten, Flaw::VolumeOfAnyLength].contains(&self.flaw);
+        if offered { Some(&mut self.sound) } else { None }
     }
 
     fn offload_mute(&mut self) -> Option<&mut dyn OffloadMute> {
         if self.has(Flaw::MuteStuck) { Some(&mut self.sound) } else { None }
+    }
+
+    fn offload_meter(&self) -> Option<&dyn OffloadMeter> {
+        if self.has(Flaw::MeterOfNonsense) { Some(&self.sound) } else { None }
+    }
+
+    fn local_effects(&mut self) -> Option<&mut dyn LocalEffects> {
+        if self.has(Flaw::EffectsStuck) { Some(&mut self.sound) } else { None }
+    }
+
+    fn last_buffer_control(&self) -> bool {
+        self.has(Flaw::LastForgotten)
     }
 }
 

@@ -131,6 +131,12 @@ impl OutputEndpointRt for FlawedRender {
         self.clock.wrote(frames);
     }
 
+    fn release_last(&mut self, frames: FrameCount, flag: BufferFlag) {
+        if !self.has(Flaw::LastForgotten) {
+            self.release(frames, flag);
+        }
+    }
+
     fn pulse(&mut self) {
         if self.has(Flaw::PulseMoves) {
             self.clock.wrote(FrameCount::new(1));

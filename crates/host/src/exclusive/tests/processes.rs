@@ -1,34 +1,22 @@
 //! D5 between two processes: a second one plays into a file endpoint that is paced by its data, and one that is killed
 //! gives its endpoint back although a child of its own still holds the socket.
 
-#![allow(clippy::as_conversions, clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests")]
-
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixListener;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::time::Duration;
 
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
-use soundpost_core::{ChannelLayout, Format, SampleFormat, SampleRate};
-use soundpost_endpoint::exclusive::ExclusiveEnd;
-use soundpost_endpoint::stock::{StockConfig, null_render};
-use soundpost_endpoint::{DataFlow, Endpoint};
-use soundpost_host::clock::MonotonicClock;
-use soundpost_host::exclusive::{ClientError, Ended, Exclusive, ExclusiveClient, OpenRequest};
-use soundpost_host::record::offline;
 
-const FORMAT: Format = Format { sample: SampleFormat::S16, rate: SampleRate::HZ_48000, layout: ChannelLayout::STEREO };
+use super::*;
+
 /// Names the socket to the copy of this program that is the client.
 const SOCKET: &str = "SOUNDPOST_TEST_EXCLUSIVE_SOCKET";
 const FRAMES: u32 = 48_000 * 3 + 11;
-const TICK: Duration = Duration::from_millis(100);
 
 /// Another process, which runs the same test as a client.
 fn client(test: &str, socket: &Path) -> Child {
+    let test = format!("exclusive::tests::processes::{test}");
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", test, "--nocapture"]).env(SOCKET, socket).stdout(Stdio::piped()).spawn().unwrap()
+    command.args(["--exact", &test, "--nocapture"]).env(SOCKET, socket).stdout(Stdio::piped()).spawn().unwrap()
 }
 
 /// Grants one endpoint to whoever asks at the socket.
@@ -44,34 +32,11 @@ fn grant(listener: &UnixListener, endpoint: Endpoint) -> Exclusive {
     }
 }
 
-fn sound() -> Vec<u8> {
-    (0..FRAMES).flat_map(|frame| (frame.wrapping_mul(2_654_435_761) | 1).to_le_bytes()).collect()
-}
-
-/// Plays all of it, to its end.
-fn play(mut client: ExclusiveClient) -> Result<(), ClientError> {
-    let (sound, mut at) = (sound(), 0);
-    while at < sound.len() {
-        let taken = client.write(&sound[at..])?;
-        at += FORMAT.bytes_of(taken);
-        if taken.is_zero() {
-            client.start();
-            client.wait(TICK)?;
-        }
-    }
-    client.start();
-    client.finish();
-    while !client.is_played() {
-        client.wait(TICK)?;
-    }
-    Ok(())
-}
-
 #[test]
 fn d5_another_process_plays_into_a_file_endpoint_paced_by_its_data() {
     if let Ok(socket) = std::env::var(SOCKET) {
-        let client = ExclusiveClient::open(Path::new(&socket), &OpenRequest::new(DataFlow::Render)).unwrap();
-        return play(client).unwrap();
+        let mut client = ExclusiveClient::open(Path::new(&socket), &OpenRequest::new(DataFlow::Render)).unwrap();
+        return play(&mut client, &sound(FRAMES), usize::MAX).unwrap();
     }
     let dir = tempfile::tempdir().unwrap();
     let (path, socket) = (dir.path().join("a.wav"), dir.path().join("s"));
@@ -81,8 +46,8 @@ fn d5_another_process_plays_into_a_file_endpoint_paced_by_its_data() {
     let Ended { endpoint, end } = grant(&listener, endpoint).serve();
     assert_eq!(end, ExclusiveEnd::Closed);
     assert!(child.wait().unwrap().success() && endpoint.is_some());
-    let file = std::fs::read(&path).unwrap();
-    assert!(file.ends_with(&sound()) && file.len() == 0x50 + sound().len(), "{} bytes", file.len());
+    let (file, sound) = (std::fs::read(&path).unwrap(), sound(FRAMES));
+    assert!(file.ends_with(&sound) && file.len() == 0x50 + sound.len(), "{} bytes", file.len());
 }
 
 #[test]
@@ -113,8 +78,7 @@ fn d5_a_killed_client_whose_child_holds_the_socket_gives_the_endpoint_back() {
     let socket = dir.path().join("s");
     let listener = UnixListener::bind(&socket).unwrap();
     let mut child = client("d5_a_killed_client_whose_child_holds_the_socket_gives_the_endpoint_back", &socket);
-    let endpoint = null_render(&StockConfig::new(FORMAT), Arc::new(MonotonicClock)).endpoint;
-    let exclusive = grant(&listener, endpoint);
+    let exclusive = grant(&listener, null());
     let server = std::thread::spawn(move || exclusive.serve());
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
     lines.find(|line| line.starts_with("child ")).expect("the client has a child");
