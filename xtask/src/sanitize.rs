@@ -14,7 +14,7 @@ const MODELS: [&[&str]; 2] =
 /// One ordering less, which the models have to notice: the file, what stands there, and what is put in its place.
 const WEAKENED: [(&str, &str, &str); 5] = [
     ("crates/queue/src/atomics.rs", "self.0.store(true, Ordering::Release)", "self.0.store(true, Ordering::Relaxed)"),
-    ("crates/queue/src/snapshot.rs", "place.store(word, Ordering::Release)", "place.store(word, Ordering::Relaxed)"),
+    ("crates/queue/src/snapshot.rs", "place.store(*word, Ordering::Release)", "place.store(*word, Ordering::Relaxed)"),
     ("crates/queue/src/snapshot.rs", "words[i].load(Ordering::Acquire)", "words[i].load(Ordering::Relaxed)"),
     ("crates/endpoint/src/stock/seqlock.rs", "fence(Ordering::Release);", ""),
     ("crates/endpoint/src/stock/seqlock.rs", "fence(Ordering::Acquire);", ""),

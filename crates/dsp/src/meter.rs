@@ -143,7 +143,7 @@ pub(crate) struct Lanes<const LANES: usize> {
 
 impl<const LANES: usize> Lanes<LANES> {
     #[inline(always)]
-    pub(crate) fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { sum: [0.0; LANES], largest: [0.0; LANES] }
     }
 
@@ -170,6 +170,18 @@ impl<const LANES: usize> Lanes<LANES> {
         for channel in 0..channels.min(CHANNELS) {
             level.sum[channel] = self.sum[channel];
             level.largest[channel] = self.largest[channel];
+        }
+        level
+    }
+
+    /// As [`Lanes::level`], for a number of channels that is known when this is compiled and divides the lanes.
+    #[inline(always)]
+    pub(crate) fn level_of<const WIDTH: usize>(&self, samples: usize) -> BlockLevel {
+        let mut level = BlockLevel { frames: FrameCount::from_usize(samples / WIDTH).get(), ..BlockLevel::default() };
+        for lane in 0..LANES {
+            let channel = lane % WIDTH;
+            level.sum[channel] += self.sum[lane];
+            level.largest[channel] = larger(self.largest[lane], level.largest[channel]);
         }
         level
     }

@@ -10,6 +10,7 @@
 
 use core::fmt;
 
+use rtrb::chunks::ReadChunk;
 use rtrb::{Consumer, Producer, RingBuffer};
 use soundpost_core::FrameCount;
 
@@ -100,22 +101,25 @@ impl<T: Copy> FrameReader<T> {
         FrameCount::from_usize(read.len() / self.width)
     }
 
+    /// Up to `frames` frames where they lie, without a copy. They stay in the queue until [`Front::take`].
+    #[inline]
+    pub fn front(&mut self, frames: FrameCount) -> Front<'_, T> {
+        let slots = self.consumer.slots();
+        let asked = frames.as_usize().saturating_mul(self.width);
+        // Whole frames are in the queue at all times.
+        let count = if asked <= slots { asked } else { slots };
+        Front { chunk: self.consumer.read_chunk(count).ok(), width: self.width }
+    }
+
     /// Shows up to `frames` frames where they lie, without a copy, and takes them out. `look` gets them in two parts,
     /// each of whole frames, the second one often empty, and may be called with both empty.
     ///
     /// Returns how many frames were taken, and what `look` returned.
     pub fn take_with<A>(&mut self, frames: FrameCount, look: impl FnOnce(&[T], &[T]) -> A) -> (FrameCount, A) {
-        let count = frames.as_usize().min(self.consumer.slots() / self.width);
-        match self.consumer.read_chunk(count * self.width) {
-            Ok(chunk) => {
-                let (first, second) = chunk.as_slices();
-                let seen = look(first, second);
-                chunk.commit_all();
-                (FrameCount::from_usize(count), seen)
-            }
-            // Not reached: no more was asked for than there is, and nobody else takes any.
-            Err(_) => (FrameCount::ZERO, look(&[], &[])),
-        }
+        let front = self.front(frames);
+        let (first, second) = front.parts();
+        let seen = look(first, second);
+        (front.take(), seen)
     }
 
     /// Throws up to `frames` frames away; returns how many.
@@ -126,7 +130,7 @@ impl<T: Copy> FrameReader<T> {
     /// Frames that can be read for certain. The writer may add some meanwhile.
     #[must_use]
     pub fn queued(&self) -> FrameCount {
-        FrameCount::from_usize(self.consumer.slots() / self.width)
+        FrameCount::from_usize(frames_of(self.consumer.slots(), self.width))
     }
 
     /// The most frames that wait.
@@ -139,6 +143,49 @@ impl<T: Copy> FrameReader<T> {
     #[must_use]
     pub fn is_peer_gone(&self) -> bool {
         self.consumer.is_abandoned()
+    }
+}
+
+/// How many frames so many elements are. A division by a number that is not known takes longer than all else that a
+/// look at a queue does, and passes look at each stream's several times: the usual widths go without one.
+#[inline(always)]
+fn frames_of(elements: usize, width: usize) -> usize {
+    match width {
+        1 => elements,
+        2 => elements / 2,
+        _ => elements / width,
+    }
+}
+
+/// The next frames of a queue, looked at where they lie. Dropped, it leaves them there.
+pub struct Front<'a, T> {
+    /// Always there: no more is asked for than there is, and nobody else takes any.
+    chunk: Option<ReadChunk<'a, T>>,
+    width: usize,
+}
+
+impl<T: Copy> Front<'_, T> {
+    /// The frames in two parts, each of whole frames; the second one is often empty, and both may be.
+    #[must_use]
+    #[inline]
+    pub fn parts(&self) -> (&[T], &[T]) {
+        self.chunk.as_ref().map_or((&[], &[]), ReadChunk::as_slices)
+    }
+
+    /// Takes them out of the queue; returns how many there were.
+    #[inline]
+    pub fn take(self) -> FrameCount {
+        let Some(chunk) = self.chunk else { return FrameCount::ZERO };
+        let count = frames_of(chunk.len(), self.width);
+        chunk.commit_all();
+        FrameCount::from_usize(count)
+    }
+}
+
+impl<T: Copy> fmt::Debug for Front<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let samples = self.chunk.as_ref().map_or(0, ReadChunk::len);
+        f.debug_struct("Front").field("frames", &(samples / self.width)).finish()
     }
 }
 
@@ -175,6 +222,18 @@ mod tests {
         drop(reader);
         assert!(writer.is_peer_gone());
         assert_eq!(writer.write(&[1_u8; 10]).get(), 4);
+    }
+
+    #[test]
+    fn what_was_looked_at_and_not_taken_stays() {
+        let (mut writer, mut reader) = queue(FrameCount::new(4), 2);
+        writer.write(&[1_u8, 2, 3, 4]);
+        let front = reader.front(FrameCount::new(3));
+        assert_eq!(front.parts(), (&[1, 2, 3, 4][..], &[][..]));
+        drop(front);
+        assert_eq!((reader.queued().get(), writer.queued().get()), (2, 2));
+        assert_eq!(reader.front(FrameCount::new(1)).take().get(), 1);
+        assert_eq!(reader.front(FrameCount::new(2)).parts().0, [3, 4]);
     }
 
     #[test]

@@ -27,6 +27,22 @@ fn a_snapshot_is_never_torn() {
     });
 }
 
+/// Nor is it torn where only the first words are written: they come with the rest that they belong to.
+#[test]
+fn a_snapshot_of_which_the_first_words_were_written_is_never_torn() {
+    loom::model(|| {
+        let (mut writer, reader) = snapshot([0_u64, 0, 0]);
+        let reading = thread::spawn(move || {
+            if let Some(read) = reader.read() {
+                assert!([[0, 0, 0], [1, 1, 1], [2, 2, 1]].contains(&read), "{read:?} was never written");
+            }
+        });
+        writer.write(&[1, 1, 1]);
+        writer.write_first(&[2, 2]);
+        reading.join().unwrap();
+    });
+}
+
 /// What a reader sees never goes back.
 #[test]
 fn snapshots_do_not_go_back() {

@@ -76,11 +76,19 @@ impl Words<CONNECTION_WORDS> for ConnectionStats {
     }
 }
 
+impl StreamStats {
+    /// The first words: what changes in every pass.
+    #[inline]
+    pub(crate) fn counters(&self) -> [u64; STREAM_WORDS - LEVELS] {
+        let (queued, latency) = (u64::from(self.queued.get()), self.latency.get().cast_unsigned());
+        [self.frames, self.underruns, self.overruns, self.lost, queued, latency]
+    }
+}
+
 impl Words<STREAM_WORDS> for StreamStats {
     fn to_words(&self) -> [u64; STREAM_WORDS] {
         let mut out = Writer::new();
-        out.all(&[self.frames, self.underruns, self.overruns, self.lost]);
-        out.all(&[u64::from(self.queued.get()), self.latency.get().cast_unsigned()]);
+        out.all(&self.counters());
         out.levels(&self.levels);
         out.words
     }
@@ -225,5 +233,7 @@ mod tests {
             latency: Hns::new(6),
         };
         assert_eq!(StreamStats::from_words(stream.to_words()), stream);
+        // What is written in every pass takes the place of the same words.
+        assert_eq!(stream.counters(), stream.to_words()[..STREAM_WORDS - LEVELS]);
     }
 }

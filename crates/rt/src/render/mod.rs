@@ -2,6 +2,7 @@
 
 mod connection;
 mod drain;
+mod group;
 mod stream;
 
 use soundpost_core::{Hns, Instant};
@@ -13,7 +14,7 @@ use crate::scratch::Scratch;
 use crate::timeline::Turn;
 
 pub use connection::{RenderConnection, RenderConnectionParts};
-use stream::Course;
+use group::{Blocks, Mixed};
 pub use stream::{RenderStream, RenderStreamParts};
 
 /// A render device seen from the real-time thread.
@@ -151,14 +152,8 @@ impl RenderBus {
         let Scratch { source, between, block, mix } = scratch;
         let mix = mix.get_mut(..samples).unwrap_or_default();
         mix.fill(0.0);
-        let (mut sounds, mut busy) = (false, false);
-        let mut course = Course::Absent;
-        for stream in streams {
-            let stream = stream.as_mut();
-            sounds |= stream.mix_into(mix, frames, self.bus.stats.frames, source, between, block);
-            busy |= stream.is_busy();
-            course = course.and(stream.course());
-        }
+        let mut blocks = Blocks { frames, end: self.bus.stats.frames, source, between, block };
+        let Mixed { sounds, busy, course } = group::mix(mix, streams, self.bus.place.layout.channels(), &mut blocks);
         let applied_there = connections.iter_mut().any(|connection| connection.as_mut().applies_volume());
         let silent = !(sounds && self.finish(mix, applied_there));
         if silent {

@@ -1,12 +1,13 @@
 //! A stream that an application plays.
 
-use soundpost_core::{FrameCount, Gain};
+use soundpost_core::{FrameCount, Gain, Hns};
 use soundpost_dsp::meter::BlockLevel;
 use soundpost_dsp::mix;
 use soundpost_dsp::ramp::Fader;
-use soundpost_queue::frames::FrameReader;
+use soundpost_queue::frames::{FrameReader, Front};
 
 use super::drain::Drains;
+use super::group::Blocks;
 use crate::levels::LevelWindow;
 use crate::path::Path;
 use crate::stats::{self, StreamStats};
@@ -49,6 +50,29 @@ pub(crate) enum Course {
     GoesOn,
     /// Its writer is gone, or has asked for it to be heard, and the packet's first so many frames are its last ones.
     Ends(FrameCount),
+}
+
+/// What a stream has for a packet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Offer {
+    queued: FrameCount,
+    /// The writer is gone.
+    ended: bool,
+    /// What is queued plays, however little it is.
+    ending: bool,
+}
+
+/// How a packet of a stream comes about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Start {
+    /// Not at all.
+    Nothing,
+    /// The queue has all of its frames, and they go into the mix as they are, at this gain: several streams' at once.
+    Whole(Offer, f32),
+    /// What the queue has goes into the mix as it is: fewer frames than a packet, or while the volume changes.
+    Queue(Offer),
+    /// Through the path, or a pause's ramp.
+    Carried(Offer),
 }
 
 impl Course {
@@ -189,16 +213,9 @@ impl RenderStream {
         self.course
     }
 
-    /// Adds the next frames to the mix, up to bus frame `end`. Returns whether there may be sound in them.
-    pub(crate) fn mix_into(
-        &mut self,
-        mix: &mut [f32],
-        frames: FrameCount,
-        end: u64,
-        source: &mut [f32],
-        between: &mut [f32],
-        block: &mut [f32],
-    ) -> bool {
+    /// What the stream has for the next packet: looked at once, before anything is taken.
+    #[inline(always)]
+    pub(crate) fn begin(&mut self, frames: FrameCount) -> Start {
         // The writer pushes before it closes: what is queued after this is all there will be.
         let ended = self.input.is_peer_gone();
         let ending = ended || self.drains.is_open();
@@ -212,26 +229,62 @@ impl RenderStream {
             }
             self.volume.advance(frames);
             self.levels.add_silence(frames);
-            return false;
+            return Start::Nothing;
         }
         let queued = if held { FrameCount::ZERO } else { queued };
-        let (level, dry) = if self.path.is_identity() && self.gate.steady() == Some(1.0) {
-            self.mix_from_queue(mix, frames, queued, ending)
-        } else {
-            let (produced, dry) = self.pull(frames, queued, ending, source, between, block);
-            let samples = produced.as_usize() * self.path.to().width();
-            // Without a path to go, frames are mixed from where they were copied to.
-            let sound = if self.path.is_identity() { source } else { block };
-            (self.add(mix, sound.get_mut(..samples).unwrap_or_default()), dry)
+        let offer = Offer { queued, ended, ending };
+        let as_it_is = self.path.is_identity() && self.gate.steady() == Some(1.0);
+        match self.volume.steady() {
+            Some(gain) if as_it_is && queued >= frames && gain != 0.0 => Start::Whole(offer, gain),
+            _ if as_it_is => Start::Queue(offer),
+            _ => Start::Carried(offer),
+        }
+    }
+
+    /// Adds what [`RenderStream::begin`] has found to the mix. Returns whether there may be
+    /// sound in it.
+    pub(crate) fn mix_into(&mut self, mix: &mut [f32], start: Start, blocks: &mut Blocks<'_>) -> bool {
+        let Blocks { frames, end, source, between, block } = blocks;
+        let (frames, end) = (*frames, *end);
+        let (offer, (level, dry)) = match start {
+            Start::Nothing => return false,
+            Start::Whole(offer, _) | Start::Queue(offer) => (offer, self.mix_from_queue(mix, frames, offer)),
+            Start::Carried(offer) => {
+                let (produced, dry) = self.pull(frames, offer, source, between, block);
+                let samples = produced.as_usize() * self.path.to().width();
+                // Without a path to go, frames are mixed from where they were copied to.
+                let sound = if self.path.is_identity() { source } else { block };
+                (offer, (self.add(mix, sound.get_mut(..samples).unwrap_or_default()), dry))
+            }
         };
+        self.mixed(&level, frames, end, offer, dry)
+    }
+
+    /// The packet's frames where they lie in the queue: for [`Start::Whole`], to be mixed together with others'.
+    pub(crate) fn front(&mut self, frames: FrameCount) -> Front<'_, f32> {
+        self.input.front(frames)
+    }
+
+    /// All of a packet's frames were added to the mix from [`RenderStream::front`], and taken out of the queue.
+    /// Returns whether there may be sound in them.
+    pub(crate) fn mixed_whole(&mut self, level: &BlockLevel, frames: FrameCount, end: u64, offer: Offer) -> bool {
+        let dry = self.note_taken(frames, frames, offer.ending);
+        self.mixed(level, frames, end, offer, dry)
+    }
+
+    /// Notes what was added to the mix.
+    fn mixed(&mut self, level: &BlockLevel, frames: FrameCount, end: u64, offer: Offer, dry: bool) -> bool {
+        let Offer { ended, ending, .. } = offer;
         self.course = match (dry && !self.ringing, ended && self.ends_at.is_some()) {
             (true, false) if ending => Course::Ends(level.frames()),
             (true, true) => Course::Absent,
             _ => Course::GoesOn,
         };
-        // What is inside of the path comes out so much later, unless it all came out just now.
-        let inside = if self.ringing || !dry { u64::from(self.path.delay().get()) } else { 0 };
-        self.drains.taken(self.stats.frames, end.saturating_add(inside));
+        if self.drains.is_pending() {
+            // What is inside of the path comes out so much later, unless it all came out just now.
+            let inside = if self.ringing || !dry { u64::from(self.path.delay().get()) } else { 0 };
+            self.drains.taken(self.stats.frames, end.saturating_add(inside));
+        }
         if dry && !self.ringing {
             self.drains.all_out(end);
             if ended {
@@ -240,30 +293,24 @@ impl RenderStream {
         }
         let rest = frames.saturating_sub(level.frames());
         self.volume.advance(rest);
-        self.levels.add(&level);
+        self.levels.add(level);
         self.levels.add_silence(rest);
         !level.is_silent()
     }
 
     /// Adds frames to the mix from where they lie in the queue: what most streams do most of the time is done without
     /// a copy. Returns their level, and whether the queue ran dry.
-    fn mix_from_queue(
-        &mut self,
-        mix: &mut [f32],
-        frames: FrameCount,
-        queued: FrameCount,
-        ending: bool,
-    ) -> (BlockLevel, bool) {
+    fn mix_from_queue(&mut self, mix: &mut [f32], frames: FrameCount, offer: Offer) -> (BlockLevel, bool) {
         let channels = self.path.to().layout.channels();
         let volume = &mut self.volume;
-        let (taken, level) = self.input.take_with(frames.min(queued), |first, second| {
+        let (taken, level) = self.input.take_with(frames.min(offer.queued), |first, second| {
             let mut level = mix::add_metered(mix, first, channels, volume);
             if let Some(mix) = mix.get_mut(first.len()..).filter(|_| !second.is_empty()) {
                 level.join(&mix::add_metered(mix, second, channels, volume));
             }
             level
         });
-        (level, self.note_taken(taken, frames, ending))
+        (level, self.note_taken(taken, frames, offer.ending))
     }
 
     /// Counts what was taken from the queue; returns whether it ran dry.
@@ -288,17 +335,16 @@ impl RenderStream {
     fn pull(
         &mut self,
         frames: FrameCount,
-        queued: FrameCount,
-        ending: bool,
+        offer: Offer,
         source: &mut [f32],
         between: &mut [f32],
         block: &mut [f32],
     ) -> (FrameCount, bool) {
         let needed = self.path.needed_input(frames);
         let width = self.path.from().width();
-        let asked = needed.min(queued).as_usize() * width;
+        let asked = needed.min(offer.queued).as_usize() * width;
         let taken = self.input.read(source.get_mut(..asked).unwrap_or_default());
-        let dry = self.note_taken(taken, needed, ending);
+        let dry = self.note_taken(taken, needed, offer.ending);
         if self.path.is_identity() {
             return (taken, dry);
         }
@@ -331,22 +377,27 @@ impl RenderStream {
     }
 
     /// Makes the statistics readable. `onward` is the latency from the mix to the endpoint.
-    pub(crate) fn publish(&mut self, onward: soundpost_core::Hns) {
+    pub(crate) fn publish(&mut self, onward: Hns) {
         let queued = self.input.queued();
         let rates = (self.path.from().rate, self.path.to().rate);
         self.stats.queued = queued;
-        self.stats.levels = self.levels.levels();
-        self.stats.latency = rates
-            .0
-            .hns_of(u64::from(queued.get()))
-            .saturating_add(rates.1.hns_of(u64::from(self.path.delay().get())))
-            .saturating_add(onward);
-        self.publisher.write(&self.stats);
+        let delay = self.path.delay();
+        // A division for each stream and pass that most streams do not need.
+        let inside = if delay.is_zero() { Hns::ZERO } else { rates.1.hns_of(u64::from(delay.get())) };
+        self.stats.latency = rates.0.hns_of(u64::from(queued.get())).saturating_add(inside).saturating_add(onward);
+        // Levels change ten times a second, the rest in every pass.
+        match self.levels.take_changed() {
+            Some(levels) => {
+                self.stats.levels = levels;
+                self.publisher.write(&self.stats);
+            }
+            None => self.publisher.write_first(&self.stats.counters()),
+        }
     }
 
     /// The bus goes idle.
     pub(crate) fn idle(&mut self) {
         self.levels.clear();
-        self.publish(soundpost_core::Hns::ZERO);
+        self.publish(Hns::ZERO);
     }
 }

@@ -30,6 +30,41 @@ fn streams_are_added() {
     assert_eq!(scene.stream_stats(3).levels.peak[0], 0.03125);
 }
 
+/// Sums of floats depend on their order: which streams are added at once must not be heard.
+#[test]
+fn streams_are_added_in_their_order_whether_alone_or_several_at_once() {
+    let f32s = format(SampleFormat::F32, 48_000, 2);
+    let values = [0.057_f32, 0.042, 0.182, -0.043, -0.043, 0.092, 0.122, 0.096, -0.136];
+    let gain = |index: usize| if index == 1 { 0.7 } else { 1.0 };
+    let in_order = (0..values.len()).fold(0.0, |sum, index| sum + values[index] * gain(index));
+    let others_first = (0..values.len()).rev().fold(0.0, |sum, index| sum + values[index] * gain(index));
+    assert_ne!(in_order, others_first, "a test that tells orders apart");
+    // Which one's queue ends within packets, so that it is added alone; none: groups of four, and one.
+    for odd in [None, Some(2), Some(7)] {
+        let mut scene = Scene::new();
+        let (_, _, mut probe) = scene.listener(f32s);
+        let mut players: Vec<_> = values
+            .iter()
+            .enumerate()
+            .map(|(index, value)| {
+                let capacity = if odd == Some(index) { ms(25) } else { ms(200) };
+                let config = StreamConfig { capacity, ..StreamConfig::new("player", f32s) };
+                scene.player_with(config, level(*value, 48_000))
+            })
+            .collect();
+        scene.runner.engine.set_stream_volume(scene.session, players[1].id, Gain::new(0.7)).unwrap();
+        let mut all: Vec<_> = players.iter_mut().collect();
+        scene.play(&mut all, ms(500));
+        let heard = left(&probe.take_sound());
+        assert!(heard.len() > 20_000 && heard[960..].iter().all(|x| *x == in_order), "{odd:?}");
+        for (index, value) in values.iter().enumerate() {
+            let (stats, peak) = (scene.stream_stats(index), (value * gain(index)).abs());
+            assert_eq!(stats.underruns, 0, "{odd:?}, stream {index}");
+            assert!((stats.levels.peak[0] - peak).abs() <= peak * 1e-6, "{odd:?}, stream {index}: {:?}", stats.levels);
+        }
+    }
+}
+
 #[test]
 fn too_much_is_limited_and_never_wraps_or_clips() {
     let s16 = format(SampleFormat::S16, 48_000, 2);
