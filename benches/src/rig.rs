@@ -79,7 +79,7 @@ impl PassRig {
         }
         let packet = sound(format, format.rate.frames_covering(PERIOD.into()));
         let mut rig = Self { worker, clock, writers, packet, session, engine, device };
-        rig.warm_up(config.rate != 48_000)?;
+        rig.warm_up()?;
         Ok(rig)
     }
 
@@ -97,13 +97,10 @@ impl PassRig {
     }
 
     /// Runs until queues, ramps and the listener's cushion are as they stay, and looks whether sound is really mixed.
-    fn warm_up(&mut self, resampled: bool) -> Result<(), BenchError> {
-        if resampled {
-            // A packet in store: a resampler wants a little more than a packet's worth at first. Others are given none:
-            // a pass takes what was written just before it, which is as warm as what the plain add is given.
-            for writer in &mut self.writers {
-                writer.write(&self.packet);
-            }
+    fn warm_up(&mut self) -> Result<(), BenchError> {
+        // A packet in store: a resampler wants a little more than a packet's worth at first.
+        for writer in &mut self.writers {
+            writer.write(&self.packet);
         }
         for _ in 0..WARM_UP {
             self.prepare();
