@@ -29,6 +29,7 @@ const RT: &str = "soundpost-rt";
 const ENGINE: &str = "soundpost-engine";
 const CODEC: &str = "soundpost-codec";
 const RDP: &str = "soundpost-rdp";
+const PULSE: &str = "soundpost-pulse";
 const LINK: &str = "soundpost-link";
 const HOST: &str = "soundpost-host";
 const TESTKIT: &str = "soundpost-testkit";
@@ -61,6 +62,7 @@ pub(crate) const TABLE: &[Row] = &[
             "thiserror",
         ]),
     },
+    Row { name: PULSE, internal: &[CORE], external: Only(&["pulseaudio", "subtle", "thiserror"]) },
     Row { name: LINK, internal: &[CORE, CODEC, ENDPOINT, QUEUE, RDP], external: Only(&["thiserror"]) },
     Row { name: HOST, internal: &[CORE, CODEC, DSP, ENDPOINT, ENGINE, LINK, QUEUE, RDP, RT], external: Any },
     Row {
