@@ -6,8 +6,9 @@ use std::ffi::CString;
 use std::time::Duration;
 
 use pulseaudio::protocol::{
-    self, AuthParams, BufferAttr, ChannelMap, Command, Prop, Props, PulseError, SampleFormat, SampleSpec, StreamFlags,
+    self, AuthParams, ChannelMap, Command, Prop, Props, PulseError, SampleFormat, SampleSpec,
     TagStructRead, TagStructReader,
+    stream::{BufferAttr, StreamFlags},
 };
 use soundpost_core::Instant;
 use soundpost_pulse::buffer::LatencyRange;

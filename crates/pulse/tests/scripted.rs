@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pulseaudio::protocol::{
-    self, AuthParams, BufferAttr, ChannelVolume, Command, GetSinkInfo, GetSourceInfo, MoveStreamParams, Prop, Props,
+    self, AuthParams, stream::BufferAttr, ChannelVolume, Command, GetSinkInfo, GetSourceInfo, MoveStreamParams, Prop, Props,
     PulseError, SubscriptionEventFacility as Facility, SubscriptionEventType as Kind, SubscriptionMask, Volume,
 };
 use soundpost_pulse::{Change, CloseReason, Event};
@@ -188,9 +188,9 @@ fn what_there_is_none_of_is_answered_as_pulseaudio_does() {
     let mut client = rig.client(35);
     let name = |name: &std::ffi::CStr| Some(name.to_owned());
     let extension = Command::Extension(protocol::ExtensionParams { index: None, name: name(c"module-stream-restore") });
-    let profile = protocol::SetCardProfileParams { card_index: Some(0), card_name: None, profile_name: name(c"off") };
+    let profile = protocol::SetCardProfileParams { card_index: Some(0), card_name: None, profile_name: c"off".to_owned() };
     let port = protocol::SetPortParams { index: None, name: name(c"soundpost"), port_name: c"speaker".to_owned() };
-    let module = protocol::LoadModuleParams { name: c"module-null-sink".to_owned(), argument: None };
+    let module = protocol::LoadModuleParams { name: c"module-null-sink".to_owned(), arguments: None };
     for (command, error) in [
         (extension, PulseError::NoExtension),
         (Command::GetCardInfo(protocol::GetCardInfo { index: Some(0), name: None }), PulseError::NoEntity),

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use pulseaudio::protocol::{
-    self, BufferAttr, ChannelMap, Command, CorkStreamParams, LatencyParams, Prop, Props, PulseError, StreamFlags,
+    self, ChannelMap, Command, CorkStreamParams, LatencyParams, Prop, Props, PulseError,
+    stream::{BufferAttr, StreamFlags},
 };
 use soundpost_pulse::{Change, Event, PlaybackId, RecordId};
 

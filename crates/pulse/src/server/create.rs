@@ -89,7 +89,7 @@ impl Server {
         if let Some(client) = self.clients.get_mut(&call.client) {
             client.outgoing.insert(channel, Outgoing::Playback(id));
         }
-        self.notices.new(Facility::SinkInput, id.0);
+        self.notices.added(Facility::SinkInput, id.0);
         let mut reply = call.reply();
         reply.put(CreatePlaybackStreamReply {
             channel,
@@ -173,7 +173,7 @@ impl Server {
         if let Some(client) = self.clients.get_mut(&call.client) {
             client.recording.insert(channel, id);
         }
-        self.notices.new(Facility::SourceOutput, id.0);
+        self.notices.added(Facility::SourceOutput, id.0);
         // The crate writes the format from version 21 on; it came with 22.
         let mut reply = Packet::reply(call.sequence, if call.version == 21 { 20 } else { call.version });
         reply.put(CreateRecordStreamReply {

@@ -49,8 +49,8 @@ impl Server {
         };
         self.sinks.insert(sink, Sink { device: Device::new(config), monitor });
         self.sources.insert(monitor, Source { device: Device::new(monitor_config), monitor_of: Some(sink) });
-        self.notices.new(Facility::Sink, sink.0);
-        self.notices.new(Facility::Source, monitor.0);
+        self.notices.added(Facility::Sink, sink.0);
+        self.notices.added(Facility::Source, monitor.0);
         self.notices.changed(Facility::Server, u32::MAX);
         self.deliver();
         Ok((sink, monitor))
@@ -65,7 +65,7 @@ impl Server {
         self.check_name(&config.name)?;
         let source = self.next_source();
         self.sources.insert(source, Source { device: Device::new(config), monitor_of: None });
-        self.notices.new(Facility::Source, source.0);
+        self.notices.added(Facility::Source, source.0);
         self.notices.changed(Facility::Server, u32::MAX);
         self.deliver();
         Ok(source)

@@ -129,7 +129,7 @@ impl Server {
             client.admitted = true;
             client.frames.trust();
             self.timers.remove(&(client.admission_deadline, Timer::Admission(call.client)));
-            self.notices.new(Facility::Client, call.client.0);
+            self.notices.added(Facility::Client, call.client.0);
             self.events.push_back(Event::Admitted(call.client));
         }
         let mut reply = Packet::reply(call.sequence, version);

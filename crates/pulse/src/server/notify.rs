@@ -45,7 +45,7 @@ pub(super) struct Notices {
 }
 
 impl Notices {
-    pub(super) fn new(&mut self, facility: Facility, index: u32) {
+    pub(super) fn added(&mut self, facility: Facility, index: u32) {
         self.post(facility, NEW, index);
     }
 
@@ -103,8 +103,8 @@ mod tests {
     #[test]
     fn each_object_is_told_of_once() {
         let mut notices = Notices::default();
-        notices.new(Facility::Client, 1);
-        notices.new(Facility::SinkInput, 1);
+        notices.added(Facility::Client, 1);
+        notices.added(Facility::SinkInput, 1);
         notices.changed(Facility::SinkInput, 1);
         notices.changed(Facility::Sink, 0);
         notices.changed(Facility::Sink, 0);

@@ -65,7 +65,7 @@ impl Server {
         if self.samples.insert(index, sample).is_some() {
             self.notices.changed(Facility::Sample, index);
         } else {
-            self.notices.new(Facility::Sample, index);
+            self.notices.added(Facility::Sample, index);
         }
         Ok(Answer::Ack)
     }
@@ -127,7 +127,7 @@ impl Server {
             fail_on_suspend: false,
         };
         self.playbacks.insert(id, Playback::new(common, sink, queue, attr, u32::MAX));
-        self.notices.new(Facility::SinkInput, id.0);
+        self.notices.added(Facility::SinkInput, id.0);
         self.settle(id, call.now);
         let mut reply = call.reply();
         reply.u32(id.0);
