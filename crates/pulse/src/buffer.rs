@@ -139,7 +139,8 @@ mod tests {
     use crate::spec::default_map;
 
     const DEVICE: LatencyRange = LatencyRange { min: 10_000, max: 200_000 };
-    const ANY: BufferAttr = BufferAttr { max_length: DEFAULT, target_length: DEFAULT, prebuf: DEFAULT, min_request: DEFAULT };
+    const ANY: BufferAttr =
+        BufferAttr { max_length: DEFAULT, target_length: DEFAULT, prebuf: DEFAULT, min_request: DEFAULT };
 
     fn cd() -> Spec {
         Spec::new(SampleFormat::S16Le, 44_100, default_map(2)).expect("a spec")
@@ -149,7 +150,10 @@ mod tests {
     fn a_client_that_asks_for_nothing_gets_two_seconds() {
         let (attr, latency) = playback(ANY, LatencyMode::default(), &cd(), DEVICE);
         // PulseAudio 16.1 with a null sink answers pacat without options the same: 4194304, 352800, 349276, 3528.
-        assert_eq!(attr, BufferAttr { max_length: 4_194_304, target_length: 352_800, prebuf: 349_276, min_request: 3528 });
+        assert_eq!(
+            attr,
+            BufferAttr { max_length: 4_194_304, target_length: 352_800, prebuf: 349_276, min_request: 3528 }
+        );
         assert_eq!(latency, 200_000);
     }
 

@@ -41,7 +41,8 @@ pub(crate) struct Device {
 impl Device {
     pub(crate) fn new(config: DeviceConfig) -> Self {
         let channels = config.spec.channels();
-        let volume = config.volume.as_ref().map_or_else(|| ChannelVolume::norm(channels), |v| crate::spec::fitted(v, channels));
+        let volume =
+            config.volume.as_ref().map_or_else(|| ChannelVolume::norm(channels), |v| crate::spec::fitted(v, channels));
         let (muted, latency) = (config.muted, config.range.min);
         Self { config, volume, muted, suspended: false, latency }
     }

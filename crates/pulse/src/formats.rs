@@ -22,17 +22,73 @@ const CHANNEL_MAP: &CStr = c"format.channel_map";
 
 /// The names of channels' places, by number; 12 to 43 are numbered.
 const PLACES: [&str; 51] = [
-    "mono", "front-left", "front-right", "front-center", "rear-center", "rear-left", "rear-right", "lfe",
-    "front-left-of-center", "front-right-of-center", "side-left", "side-right", "aux0", "aux1", "aux2", "aux3", "aux4",
-    "aux5", "aux6", "aux7", "aux8", "aux9", "aux10", "aux11", "aux12", "aux13", "aux14", "aux15", "aux16", "aux17",
-    "aux18", "aux19", "aux20", "aux21", "aux22", "aux23", "aux24", "aux25", "aux26", "aux27", "aux28", "aux29", "aux30",
-    "aux31", "top-center", "top-front-left", "top-front-right", "top-front-center", "top-rear-left", "top-rear-right",
+    "mono",
+    "front-left",
+    "front-right",
+    "front-center",
+    "rear-center",
+    "rear-left",
+    "rear-right",
+    "lfe",
+    "front-left-of-center",
+    "front-right-of-center",
+    "side-left",
+    "side-right",
+    "aux0",
+    "aux1",
+    "aux2",
+    "aux3",
+    "aux4",
+    "aux5",
+    "aux6",
+    "aux7",
+    "aux8",
+    "aux9",
+    "aux10",
+    "aux11",
+    "aux12",
+    "aux13",
+    "aux14",
+    "aux15",
+    "aux16",
+    "aux17",
+    "aux18",
+    "aux19",
+    "aux20",
+    "aux21",
+    "aux22",
+    "aux23",
+    "aux24",
+    "aux25",
+    "aux26",
+    "aux27",
+    "aux28",
+    "aux29",
+    "aux30",
+    "aux31",
+    "top-center",
+    "top-front-left",
+    "top-front-right",
+    "top-front-center",
+    "top-rear-left",
+    "top-rear-right",
     "top-rear-center",
 ];
 
 /// The names of sample formats, by number.
 const FORMATS: [&str; 13] = [
-    "u8", "aLaw", "uLaw", "s16le", "s16be", "float32le", "float32be", "s32le", "s32be", "s24le", "s24be", "s24-32le",
+    "u8",
+    "aLaw",
+    "uLaw",
+    "s16le",
+    "s16be",
+    "float32le",
+    "float32be",
+    "s32le",
+    "s32be",
+    "s24le",
+    "s24be",
+    "s24-32le",
     "s24-32be",
 ];
 
@@ -127,7 +183,9 @@ pub(crate) fn of_spec(spec: &Spec) -> FormatInfo {
     let map: Vec<&str> = spec
         .map()
         .into_iter()
-        .map(|place| (0..51).find(|&number| position(number) == Some(place)).map_or("mono", |n| name(n.into(), &PLACES)))
+        .map(|place| {
+            (0..51).find(|&number| position(number) == Some(place)).map_or("mono", |n| name(n.into(), &PLACES))
+        })
         .collect();
     for (key, value) in [
         (SAMPLE_FORMAT, format!("\"{}\"", name(sample.into(), &FORMATS))),
@@ -160,7 +218,8 @@ mod tests {
     fn the_first_pcm_format_that_makes_sense_is_chosen() {
         let ac3 = raw(2, &[(RATE, c"48000")]);
         let unknown = raw(PCM, &[(SAMPLE_FORMAT, c"\"s17le\"")]);
-        let cd = raw(PCM, &[(SAMPLE_FORMAT, c"\"s16le\""), (RATE, c"44100"), (CHANNELS, c"1"), (CHANNEL_MAP, c"\"mono\"")]);
+        let cd =
+            raw(PCM, &[(SAMPLE_FORMAT, c"\"s16le\""), (RATE, c"44100"), (CHANNELS, c"1"), (CHANNEL_MAP, c"\"mono\"")]);
         let chosen = choose(&[ac3.clone(), unknown, cd], &device()).expect("PCM");
         assert_eq!((chosen.format(), chosen.rate(), chosen.channels()), (SampleFormat::S16Le, 44_100, 1));
         assert_eq!(choose(&[ac3], &device()), None);
@@ -186,6 +245,9 @@ mod tests {
         let format = of_spec(&device());
         assert_eq!(props::text(&format.props, CHANNEL_MAP), Some(c"\"front-left,front-right\""));
         assert_eq!(props::text(&format.props, SAMPLE_FORMAT), Some(c"\"float32le\""));
-        assert_eq!(spec_of(&format.props, &Spec::new(SampleFormat::U8, 8000, default_map(1)).expect("a spec")), Some(device()));
+        assert_eq!(
+            spec_of(&format.props, &Spec::new(SampleFormat::U8, 8000, default_map(1)).expect("a spec")),
+            Some(device())
+        );
     }
 }

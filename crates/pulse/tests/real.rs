@@ -41,7 +41,10 @@ impl Loop {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
         self.rig.now = Now {
             at: Instant::from_nanos(u64::try_from(passed.as_nanos()).expect("a short test")),
-            wall: WallTime { seconds: u32::try_from(wall.as_secs()).expect("before 2106"), micros: wall.subsec_micros() },
+            wall: WallTime {
+                seconds: u32::try_from(wall.as_secs()).expect("before 2106"),
+                micros: wall.subsec_micros(),
+            },
         };
         let now = self.rig.now;
         if let Ok((socket, _)) = self.listener.accept() {
@@ -192,11 +195,22 @@ fn real_pactl_shows_and_changes_everything() {
         said
     };
     let info = pactl(&["info"]);
-    for line in ["Server Name: PulseAudio (on Soundpost)", "Default Sink: soundpost", "Default Source: soundpost_microphone", "Server Protocol Version: 35"] {
+    for line in [
+        "Server Name: PulseAudio (on Soundpost)",
+        "Default Sink: soundpost",
+        "Default Source: soundpost_microphone",
+        "Server Protocol Version: 35",
+    ] {
         assert!(info.contains(line), "{line} is not in {info}");
     }
     let list = pactl(&["list"]);
-    for line in ["Name: soundpost", "Name: soundpost.monitor", "Monitor of Sink: soundpost", "Description: soundpost described", "float32le 2ch 48000Hz"] {
+    for line in [
+        "Name: soundpost",
+        "Name: soundpost.monitor",
+        "Monitor of Sink: soundpost",
+        "Description: soundpost described",
+        "float32le 2ch 48000Hz",
+    ] {
         assert!(list.contains(line), "{line} is not in {list}");
     }
     assert!(pactl(&["list", "short", "sinks"]).starts_with("0\tsoundpost\tsoundpost\t"));
@@ -257,7 +271,8 @@ fn real_pactl_subscribe_and_samples_work() {
     let file = bench.folder.path().join("bell.wav");
     std::fs::write(&file, wav(&[5; 8820])).expect("a file");
     let name = file.display().to_string();
-    let (status, said) = machine.run(bench.client("pactl", &["upload-sample", &name, "bell"], Stdio::null()), |_| false);
+    let (status, said) =
+        machine.run(bench.client("pactl", &["upload-sample", &name, "bell"], Stdio::null()), |_| false);
     assert!(status.success(), "upload-sample: {status}, {said}");
     let (status, said) = machine.run(bench.client("pactl", &["play-sample", "bell"], Stdio::null()), |_| false);
     assert!(status.success(), "play-sample: {status}, {said}");

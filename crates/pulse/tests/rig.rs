@@ -6,8 +6,8 @@ use std::ffi::CString;
 use std::time::Duration;
 
 use pulseaudio::protocol::{
-    self, AuthParams, ChannelMap, Command, Prop, Props, PulseError, SampleFormat, SampleSpec,
-    TagStructRead, TagStructReader,
+    self, AuthParams, ChannelMap, Command, Prop, Props, PulseError, SampleFormat, SampleSpec, TagStructRead,
+    TagStructReader,
     stream::{BufferAttr, StreamFlags},
 };
 use soundpost_core::Instant;
@@ -73,7 +73,8 @@ impl Rig {
 
     /// A client that has logged in and said its name.
     pub(crate) fn client(&mut self, version: u16) -> Client {
-        let mut client = Client { id: self.connect(true), version, sequence: 0, events: VecDeque::new(), sound: Vec::new() };
+        let mut client =
+            Client { id: self.connect(true), version, sequence: 0, events: VecDeque::new(), sound: Vec::new() };
         let auth = AuthParams { version, supports_shm: true, supports_memfd: true, cookie: vec![0; 256] };
         let reply: protocol::AuthReply = client.ask(self, &Command::Auth(auth)).expect("admitted");
         assert_eq!(reply, protocol::AuthReply { version: 35, use_memfd: false, use_shm: false });

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use pulseaudio::protocol::{
-    self, AuthParams, stream::BufferAttr, ChannelVolume, Command, GetSinkInfo, GetSourceInfo, MoveStreamParams, Prop, Props,
-    PulseError, SubscriptionEventFacility as Facility, SubscriptionEventType as Kind, SubscriptionMask, Volume,
+    self, AuthParams, ChannelVolume, Command, GetSinkInfo, GetSourceInfo, MoveStreamParams, Prop, Props, PulseError,
+    SubscriptionEventFacility as Facility, SubscriptionEventType as Kind, SubscriptionMask, Volume, stream::BufferAttr,
 };
 use soundpost_pulse::{Change, CloseReason, Event};
 
@@ -19,12 +19,18 @@ fn clients_of_every_version_log_in_play_record_and_look_round() {
         let mut client = rig.client(version);
         let stream = client.play(&mut rig, short());
         assert_eq!((stream.requested_bytes, stream.buffer_attr.target_length), (14_112, 14_112), "version {version}");
-        let record = protocol::RecordStreamParams { sample_spec: crate::rig::cd(), channel_map: protocol::ChannelMap::stereo(), ..Default::default() };
+        let record = protocol::RecordStreamParams {
+            sample_spec: crate::rig::cd(),
+            channel_map: protocol::ChannelMap::stereo(),
+            ..Default::default()
+        };
         // The crate reads the format of this reply from version 21 on, where there is none yet.
         if version != 21 {
-            let recorded: protocol::CreateRecordStreamReply = client.ask(&mut rig, &Command::CreateRecordStream(record)).expect("a stream");
+            let recorded: protocol::CreateRecordStreamReply =
+                client.ask(&mut rig, &Command::CreateRecordStream(record)).expect("a stream");
             assert_eq!(recorded.sink_name.as_deref(), Some(c"soundpost_microphone"));
-            let outputs: protocol::SourceOutputInfoList = client.ask(&mut rig, &Command::GetSourceOutputInfoList).expect("a list");
+            let outputs: protocol::SourceOutputInfoList =
+                client.ask(&mut rig, &Command::GetSourceOutputInfoList).expect("a list");
             assert_eq!(outputs.len(), 1);
         }
         let sinks: protocol::SinkInfoList = client.ask(&mut rig, &Command::GetSinkInfoList).expect("a list");
@@ -127,15 +133,20 @@ fn an_applications_volume_and_device_are_remembered() {
     rig.server.add_sink(device("other")).expect("a sink");
     let mut client = rig.client(35);
     let open = protocol::PlaybackStreamParams { cvolume: None, ..playback(short()) };
-    let first: protocol::CreatePlaybackStreamReply = client.ask(&mut rig, &Command::CreatePlaybackStream(open.clone())).expect("a stream");
+    let first: protocol::CreatePlaybackStreamReply =
+        client.ask(&mut rig, &Command::CreatePlaybackStream(open.clone())).expect("a stream");
     let mut half = ChannelVolume::empty();
     half.push(Volume::from_u32_clamped(0x8000));
     half.push(Volume::from_u32_clamped(0x8000));
     let index = first.stream_index;
-    client.order(&mut rig, &Command::SetSinkInputVolume(protocol::SetStreamVolumeParams { index, volume: half })).expect("set");
+    client
+        .order(&mut rig, &Command::SetSinkInputVolume(protocol::SetStreamVolumeParams { index, volume: half }))
+        .expect("set");
     let there = MoveStreamParams { index: Some(index), device_index: None, device_name: Some(c"other".to_owned()) };
     client.order(&mut rig, &Command::MoveSinkInput(there)).expect("moved");
-    assert!(matches!(client.next_event(), Some(Command::PlaybackStreamMoved(moved)) if *moved.device_name == *c"other"));
+    assert!(
+        matches!(client.next_event(), Some(Command::PlaybackStreamMoved(moved)) if *moved.device_name == *c"other")
+    );
     let kept = rig.events.iter().rev().find_map(|event| match event {
         Event::Remember(key, value) => Some((key.clone(), value.clone())),
         _ => None,
@@ -147,9 +158,11 @@ fn an_applications_volume_and_device_are_remembered() {
     next.server.add_sink(device("other")).expect("a sink");
     next.server.restore(key, value);
     let mut client = next.client(35);
-    let again: protocol::CreatePlaybackStreamReply = client.ask(&mut next, &Command::CreatePlaybackStream(open)).expect("a stream");
+    let again: protocol::CreatePlaybackStreamReply =
+        client.ask(&mut next, &Command::CreatePlaybackStream(open)).expect("a stream");
     assert_eq!(again.sink_name.as_deref(), Some(c"other"));
-    let info: protocol::SinkInputInfo = client.ask(&mut next, &Command::GetSinkInputInfo(again.stream_index)).expect("info");
+    let info: protocol::SinkInputInfo =
+        client.ask(&mut next, &Command::GetSinkInputInfo(again.stream_index)).expect("info");
     assert_eq!(info.cvolume, half);
 }
 
@@ -159,11 +172,14 @@ fn devices_come_and_go_under_running_streams() {
     let (second, _) = rig.server.add_sink(device("second")).expect("a sink");
     let mut client = rig.client(32);
     let on_second = protocol::PlaybackStreamParams { sink_name: Some(c"second".to_owned()), ..playback(short()) };
-    let stream: protocol::CreatePlaybackStreamReply = client.ask(&mut rig, &Command::CreatePlaybackStream(on_second)).expect("a stream");
+    let stream: protocol::CreatePlaybackStreamReply =
+        client.ask(&mut rig, &Command::CreatePlaybackStream(on_second)).expect("a stream");
     assert_eq!(stream.sink_index, second.get());
     rig.server.remove_sink(second, rig.now);
     client.receive(&mut rig);
-    assert!(matches!(client.next_event(), Some(Command::PlaybackStreamMoved(moved)) if *moved.device_name == *c"soundpost"));
+    assert!(
+        matches!(client.next_event(), Some(Command::PlaybackStreamMoved(moved)) if *moved.device_name == *c"soundpost")
+    );
     let missing = GetSinkInfo { index: None, name: Some(c"second".to_owned()) };
     assert_eq!(client.ask::<protocol::SinkInfo>(&mut rig, &Command::GetSinkInfo(missing)), Err(PulseError::NoEntity));
     let left: protocol::SinkInfoList = client.ask(&mut rig, &Command::GetSinkInfoList).expect("a list");
@@ -171,15 +187,22 @@ fn devices_come_and_go_under_running_streams() {
     let monitor = GetSourceInfo { index: None, name: Some(c"@DEFAULT_MONITOR@".to_owned()) };
     let monitor: protocol::SourceInfo = client.ask(&mut rig, &Command::GetSourceInfo(monitor)).expect("a monitor");
     assert_eq!(monitor.monitor_of_sink_index, Some(last));
-    let ids: Vec<_> = rig.events.iter().filter_map(|event| match event {
-        Event::NewPlayback(new) => Some(new.device),
-        Event::Playback(_, Change::Moved(to)) => Some(*to),
-        _ => None,
-    }).collect();
+    let ids: Vec<_> = rig
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::NewPlayback(new) => Some(new.device),
+            Event::Playback(_, Change::Moved(to)) => Some(*to),
+            _ => None,
+        })
+        .collect();
     rig.server.remove_sink(*ids.last().expect("a move"), rig.now);
     client.receive(&mut rig);
     assert!(matches!(client.next_event(), Some(Command::PlaybackStreamKilled(channel)) if channel == stream.channel));
-    assert_eq!(client.send(&mut rig, &Command::CreatePlaybackStream(playback(BufferAttr::default()))), Some(Err(PulseError::NoEntity)));
+    assert_eq!(
+        client.send(&mut rig, &Command::CreatePlaybackStream(playback(BufferAttr::default()))),
+        Some(Err(PulseError::NoEntity))
+    );
 }
 
 #[test]
@@ -188,7 +211,8 @@ fn what_there_is_none_of_is_answered_as_pulseaudio_does() {
     let mut client = rig.client(35);
     let name = |name: &std::ffi::CStr| Some(name.to_owned());
     let extension = Command::Extension(protocol::ExtensionParams { index: None, name: name(c"module-stream-restore") });
-    let profile = protocol::SetCardProfileParams { card_index: Some(0), card_name: None, profile_name: c"off".to_owned() };
+    let profile =
+        protocol::SetCardProfileParams { card_index: Some(0), card_name: None, profile_name: c"off".to_owned() };
     let port = protocol::SetPortParams { index: None, name: name(c"soundpost"), port_name: c"speaker".to_owned() };
     let module = protocol::LoadModuleParams { name: c"module-null-sink".to_owned(), arguments: None };
     for (command, error) in [
@@ -220,7 +244,8 @@ fn properties_are_updated_and_a_client_has_only_so_much_room_for_them() {
     let stream = client.play(&mut rig, short());
     let name = protocol::SetStreamNameParams { index: stream.channel, name: c"another tune".to_owned() };
     client.order(&mut rig, &Command::SetPlaybackStreamName(name)).expect("named");
-    let info: protocol::SinkInputInfo = client.ask(&mut rig, &Command::GetSinkInputInfo(stream.stream_index)).expect("info");
+    let info: protocol::SinkInputInfo =
+        client.ask(&mut rig, &Command::GetSinkInputInfo(stream.stream_index)).expect("info");
     assert_eq!(info.name.as_c_str(), c"another tune");
     let mut props = Props::new();
     props.set_bytes(c"big.one", vec![7; 60_000]);

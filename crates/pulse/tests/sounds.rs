@@ -11,17 +11,25 @@ use soundpost_pulse::{Change, Event, PlaybackId, RecordId};
 use crate::rig::{Client, Rig, cd, playback, short};
 
 fn last_playback(rig: &Rig) -> PlaybackId {
-    rig.events.iter().rev().find_map(|event| match event {
-        Event::NewPlayback(new) => Some(new.id),
-        _ => None,
-    }).expect("a stream")
+    rig.events
+        .iter()
+        .rev()
+        .find_map(|event| match event {
+            Event::NewPlayback(new) => Some(new.id),
+            _ => None,
+        })
+        .expect("a stream")
 }
 
 fn last_record(rig: &Rig) -> RecordId {
-    rig.events.iter().rev().find_map(|event| match event {
-        Event::NewRecord(new) => Some(new.id),
-        _ => None,
-    }).expect("a stream")
+    rig.events
+        .iter()
+        .rev()
+        .find_map(|event| match event {
+            Event::NewRecord(new) => Some(new.id),
+            _ => None,
+        })
+        .expect("a stream")
 }
 
 /// 10 ms of a 44.1 kHz stream of 4 bytes a frame.
@@ -155,11 +163,15 @@ fn streams_that_start_together_are_corked_together() {
     let mut client = rig.client(35);
     let mut params = playback(short());
     params.sync_id = 5;
-    let first: protocol::CreatePlaybackStreamReply = client.ask(&mut rig, &Command::CreatePlaybackStream(params.clone())).expect("a stream");
+    let first: protocol::CreatePlaybackStreamReply =
+        client.ask(&mut rig, &Command::CreatePlaybackStream(params.clone())).expect("a stream");
     let one = last_playback(&rig);
-    let _second: protocol::CreatePlaybackStreamReply = client.ask(&mut rig, &Command::CreatePlaybackStream(params)).expect("a stream");
+    let _second: protocol::CreatePlaybackStreamReply =
+        client.ask(&mut rig, &Command::CreatePlaybackStream(params)).expect("a stream");
     let two = last_playback(&rig);
-    client.order(&mut rig, &Command::CorkPlaybackStream(CorkStreamParams { channel: first.channel, cork: true })).expect("corked");
+    client
+        .order(&mut rig, &Command::CorkPlaybackStream(CorkStreamParams { channel: first.channel, cork: true }))
+        .expect("corked");
     for stream in [one, two] {
         assert!(rig.events.contains(&Event::Playback(stream, Change::Corked(true))));
     }
@@ -172,8 +184,11 @@ fn a_rate_can_be_changed_where_that_was_asked_for() {
     let fixed = client.play(&mut rig, short()).channel;
     let mut params = playback(short());
     params.flags = StreamFlags { variable_rate: true, ..params.flags };
-    let reply: protocol::CreatePlaybackStreamReply = client.ask(&mut rig, &Command::CreatePlaybackStream(params)).expect("a stream");
-    let set = |index, sample_rate| Command::UpdatePlaybackStreamSampleRate(protocol::UpdateSampleRateParams { index, sample_rate });
+    let reply: protocol::CreatePlaybackStreamReply =
+        client.ask(&mut rig, &Command::CreatePlaybackStream(params)).expect("a stream");
+    let set = |index, sample_rate| {
+        Command::UpdatePlaybackStreamSampleRate(protocol::UpdateSampleRateParams { index, sample_rate })
+    };
     assert_eq!(client.order(&mut rig, &set(fixed, 44_000)), Err(PulseError::Invalid));
     assert_eq!(client.order(&mut rig, &set(reply.channel, 0)), Err(PulseError::Invalid));
     client.order(&mut rig, &set(reply.channel, 44_110)).expect("set");
@@ -191,7 +206,8 @@ fn recorded_sound_comes_in_fragments_and_waits_for_a_slow_client() {
         flags: StreamFlags { adjust_latency: true, ..StreamFlags::default() },
         ..protocol::RecordStreamParams::default()
     };
-    let reply: protocol::CreateRecordStreamReply = client.ask(&mut rig, &Command::CreateRecordStream(params)).expect("a stream");
+    let reply: protocol::CreateRecordStreamReply =
+        client.ask(&mut rig, &Command::CreateRecordStream(params)).expect("a stream");
     assert_eq!((reply.buffer_attr.fragment_size, reply.stream_latency), (3528, 20_000));
     let stream = last_record(&rig);
     assert_eq!(rig.server.push(stream, &[1; 1764], 5000, rig.now), 1764);
@@ -201,8 +217,9 @@ fn recorded_sound_comes_in_fragments_and_waits_for_a_slow_client() {
     client.receive(&mut rig);
     assert_eq!(client.sound, [(reply.channel, [[1; 1764], [2; 1764]].concat())]);
     let now = std::time::UNIX_EPOCH;
-    let timing: protocol::RecordLatency =
-        client.ask(&mut rig, &Command::GetRecordLatency(LatencyParams { channel: reply.channel, now })).expect("timing");
+    let timing: protocol::RecordLatency = client
+        .ask(&mut rig, &Command::GetRecordLatency(LatencyParams { channel: reply.channel, now }))
+        .expect("timing");
     assert_eq!((timing.source_usec, timing.write_offset, timing.read_offset), (5000, 3528, 3528));
 
     // A client that does not read: the output stays short, the rest waits, and what is beyond is dropped.
@@ -226,14 +243,24 @@ fn a_sample_is_uploaded_played_and_removed() {
         length: 4000,
         props: Props::new(),
     };
-    let reply: protocol::CreateUploadStreamReply = client.ask(&mut rig, &Command::CreateUploadStream(upload)).expect("an upload");
+    let reply: protocol::CreateUploadStreamReply =
+        client.ask(&mut rig, &Command::CreateUploadStream(upload)).expect("an upload");
     client.write(&mut rig, reply.channel, &[9; 4000]);
     client.order(&mut rig, &Command::FinishUploadStream(reply.channel)).expect("a sample");
     let samples: protocol::SampleInfoList = client.ask(&mut rig, &Command::GetSampleInfoList).expect("a list");
-    assert_eq!(samples.iter().map(|s| (s.name.as_c_str(), s.length, s.duration)).collect::<Vec<_>>(), [(c"bell", 4000, 22_675)]);
+    assert_eq!(
+        samples.iter().map(|s| (s.name.as_c_str(), s.length, s.duration)).collect::<Vec<_>>(),
+        [(c"bell", 4000, 22_675)]
+    );
     let mut props = Props::new();
     props.set(Prop::EventId, c"bell-window-system");
-    let play = protocol::PlaySampleParams { sink_index: None, sink_name: None, volume: 0x1_0000, name: c"bell".to_owned(), props };
+    let play = protocol::PlaySampleParams {
+        sink_index: None,
+        sink_name: None,
+        volume: 0x1_0000,
+        name: c"bell".to_owned(),
+        props,
+    };
     let index: protocol::LookupReply = client.ask(&mut rig, &Command::PlaySample(play)).expect("it plays");
     let stream = last_playback(&rig);
     assert_eq!(stream.get(), index.0);

@@ -75,7 +75,11 @@ pub(crate) const TABLE: &[Row] = &[
     Row { name: GUARDS, internal: &[], external: Only(&["assert_no_alloc", "rtsan-standalone"]) },
     Row {
         name: "soundpost-testsuite",
+<<<<<<< HEAD
         internal: &[CORE, CODEC, DSP, ENDPOINT, ENGINE, GUARDS, HOST, LINK, QUEUE, RDP, RT, TESTKIT],
+=======
+        internal: &[CORE, CODEC, DSP, ENDPOINT, ENGINE, HOST, LINK, PULSE, QUEUE, RDP, RT, TESTKIT],
+>>>>>>> 20f269d (pulse: fuzz oracles by bytes and by operations; where it stands in the architecture)
         external: Any,
     },
     Row {

@@ -138,7 +138,18 @@ impl CreateRecord {
             flags.passthrough = r.bool()?;
         }
         Ok(Self {
-            spec, map, source, attr, mode, corked, peak_detect, direct_on_input, volume, muted, flags, props,
+            spec,
+            map,
+            source,
+            attr,
+            mode,
+            corked,
+            peak_detect,
+            direct_on_input,
+            volume,
+            muted,
+            flags,
+            props,
             formats: all_formats,
         })
     }

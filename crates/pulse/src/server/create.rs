@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 
-use pulseaudio::protocol::{self, ChannelMap, ChannelVolume, CreatePlaybackStreamReply, CreateRecordStreamReply, Props, PulseError};
+use pulseaudio::protocol::{
+    self, ChannelMap, ChannelVolume, CreatePlaybackStreamReply, CreateRecordStreamReply, Props, PulseError,
+};
 use soundpost_core::Instant;
 
 use super::client::Outgoing;
@@ -43,7 +45,10 @@ impl Server {
             // Streams that start together play on one device.
             ensure(left_open || other == sink, PulseError::Invalid)?;
             sink = other;
-        } else if left_open && let Some(name) = &kept.device && let Some(device) = self.sink_by_name(Some(name)) {
+        } else if left_open
+            && let Some(name) = &kept.device
+            && let Some(device) = self.sink_by_name(Some(name))
+        {
             sink = device;
         }
         let device = &self.sinks.get(&sink).ok_or(PulseError::NoEntity)?.device;
@@ -53,7 +58,8 @@ impl Server {
         let (volume, muted) = level(given, request.muted, &kept, &spec);
         let (attr, latency) = buffer::playback(request.attr, request.mode, &spec, device.config.range);
         let (device_name, suspended) = (device.config.name.clone(), device.suspended);
-        let start = self.synced(call, request.sync).and_then(|id| self.playbacks.get(&id)).map_or(0, |s| s.queue.read_index());
+        let start =
+            self.synced(call, request.sync).and_then(|id| self.playbacks.get(&id)).map_or(0, |s| s.queue.read_index());
         let mut queue = Queue::new(start, &attr, spec.frame(), spec.silence());
         let requested = queue.pop_missing();
         let attr = queue.attr();
@@ -130,7 +136,10 @@ impl Server {
             ensure(self.playbacks.contains_key(&direct), PulseError::NoEntity)?;
         }
         let left_open = request.source == Which { index: None, name: None };
-        if left_open && let Some(name) = &kept.device && let Some(device) = self.source_by_name(Some(name)) {
+        if left_open
+            && let Some(name) = &kept.device
+            && let Some(device) = self.source_by_name(Some(name))
+        {
             source = device;
         }
         let device = &self.sources.get(&source).ok_or(PulseError::NoEntity)?.device;
@@ -207,7 +216,8 @@ impl Server {
             Outgoing::Upload(upload) => props::size(&upload.props).1,
         });
         let recording = client.recording.values();
-        let recording = recording.map(|id| self.records.get(id).map_or(0, |stream| props::size(&stream.common.props).1));
+        let recording =
+            recording.map(|id| self.records.get(id).map_or(0, |stream| props::size(&stream.common.props).1));
         props::size(&client.props).1 + outgoing.sum::<usize>() + recording.sum::<usize>()
     }
 }

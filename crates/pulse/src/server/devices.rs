@@ -117,7 +117,8 @@ impl Server {
         self.sources.remove(&id);
         let recording: Vec<RecordId> = self.records.iter().filter(|(_, r)| r.source == id).map(|(&id, _)| id).collect();
         for stream in recording {
-            let may = self.records.get(&stream).is_some_and(|record| !record.common.no_move && record.direct_on.is_none());
+            let may =
+                self.records.get(&stream).is_some_and(|record| !record.common.no_move && record.direct_on.is_none());
             match self.default_source().filter(|_| may) {
                 Some(other) => self.move_record(stream, other),
                 None => self.kill_record(stream),

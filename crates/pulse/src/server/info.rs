@@ -115,7 +115,9 @@ impl Server {
         match kind {
             Kind::Sink => self.sinks.iter().for_each(|(&id, sink)| reply.put(self.sink_info(id, sink, call))),
             Kind::Source => self.sources.iter().for_each(|(&id, one)| reply.put(self.source_info(id, one, call))),
-            Kind::SinkInput => self.playbacks.iter().for_each(|(&id, one)| reply.put(self.sink_input_info(id, one, call))),
+            Kind::SinkInput => {
+                self.playbacks.iter().for_each(|(&id, one)| reply.put(self.sink_input_info(id, one, call)))
+            }
             Kind::SourceOutput => {
                 self.records.iter().for_each(|(&id, one)| reply.put(self.source_output_info(id, one, call)));
             }
@@ -123,7 +125,9 @@ impl Server {
                 let admitted = self.clients.iter().filter(|(_, client)| client.admitted);
                 admitted.for_each(|(&id, client)| reply.put(client_info(id, client)));
             }
-            Kind::Sample => self.samples.iter().for_each(|(&index, one)| reply.put(sample_info(index, one, call.version))),
+            Kind::Sample => {
+                self.samples.iter().for_each(|(&index, one)| reply.put(sample_info(index, one, call.version)))
+            }
             Kind::Module | Kind::Card => {}
         }
         Answer::Reply(reply)
@@ -132,8 +136,15 @@ impl Server {
     fn sink_info(&self, id: SinkId, sink: &Sink, call: &Call) -> SinkInfo {
         let device = &sink.device;
         let used = self.playbacks.values().any(|stream| stream.sink == id && !stream.common.corked);
-        let state = if device.suspended { SinkState::Suspended } else if used { SinkState::Running } else { SinkState::Idle };
-        let asked = self.playbacks.values().filter(|stream| stream.sink == id).map(|stream| stream.common.latency).min();
+        let state = if device.suspended {
+            SinkState::Suspended
+        } else if used {
+            SinkState::Running
+        } else {
+            SinkState::Idle
+        };
+        let asked =
+            self.playbacks.values().filter(|stream| stream.sink == id).map(|stream| stream.common.latency).min();
         SinkInfo {
             index: id.0,
             name: device.config.name.clone(),

@@ -42,7 +42,9 @@ impl Server {
         match name {
             None => self.default_sink(),
             Some(name) if name == names::DEFAULT_SINK => self.default_sink(),
-            Some(name) => self.sink_named(name).or_else(|| Some(SinkId(number(name)?)).filter(|id| self.sinks.contains_key(id))),
+            Some(name) => {
+                self.sink_named(name).or_else(|| Some(SinkId(number(name)?)).filter(|id| self.sinks.contains_key(id)))
+            }
         }
     }
 
@@ -52,9 +54,9 @@ impl Server {
             None => self.default_source(),
             Some(name) if name == names::DEFAULT_SOURCE => self.default_source(),
             Some(name) if name == names::DEFAULT_MONITOR => self.default_monitor(),
-            Some(name) => {
-                self.source_named(name).or_else(|| Some(SourceId(number(name)?)).filter(|id| self.sources.contains_key(id)))
-            }
+            Some(name) => self
+                .source_named(name)
+                .or_else(|| Some(SourceId(number(name)?)).filter(|id| self.sources.contains_key(id))),
         }
     }
 

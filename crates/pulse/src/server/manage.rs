@@ -2,7 +2,9 @@
 
 use std::ffi::{CStr, CString};
 
-use pulseaudio::protocol::{ChannelVolume, CommandTag, PlaybackStreamMovedParams, PulseError, RecordStreamMovedParams, StreamSuspendedParams};
+use pulseaudio::protocol::{
+    ChannelVolume, CommandTag, PlaybackStreamMovedParams, PulseError, RecordStreamMovedParams, StreamSuspendedParams,
+};
 
 use super::create::{wire_attr, wire_record_attr};
 use super::lookup::{ensure, one_way};
@@ -114,7 +116,11 @@ impl Server {
     pub(super) fn set_port(&self, kind: Kind, which: &Which, port: Option<&CStr>) -> Answered {
         ensure(port.is_some(), PulseError::Invalid)?;
         one_way(which)?;
-        if kind == Kind::Sink { self.sink(which).map(|_| ())? } else { self.source(which).map(|_| ())? }
+        if kind == Kind::Sink {
+            self.sink(which).map(|_| ())?
+        } else {
+            self.source(which).map(|_| ())?
+        }
         Err(PulseError::NoEntity)
     }
 
@@ -268,7 +274,8 @@ impl Server {
         let owner = stream.common.owner;
         self.events.push_back(Event::Record(id, Change::Moved(source)));
         let fitted = self.refit_record(id);
-        let device = self.sources.get(&source).map(|source| (source.device.config.name.clone(), source.device.suspended));
+        let device =
+            self.sources.get(&source).map(|source| (source.device.config.name.clone(), source.device.suspended));
         if let (Some(owner), Some((attr, latency)), Some((name, suspended))) = (owner, fitted, device) {
             let params = RecordStreamMovedParams {
                 stream_index: owner.channel,
@@ -293,7 +300,11 @@ impl Server {
     /// A message to a module's extension: there is none.
     pub(super) fn extension(module: &Which) -> PulseError {
         let text = module.name.as_deref().is_none_or(|name| name.to_str().is_ok());
-        if text && module.index.is_some() != module.name.is_some() { PulseError::NoExtension } else { PulseError::Invalid }
+        if text && module.index.is_some() != module.name.is_some() {
+            PulseError::NoExtension
+        } else {
+            PulseError::Invalid
+        }
     }
 
     /// There are no cards.
@@ -304,7 +315,12 @@ impl Server {
     }
 
     /// A message to an object: the server itself is the only one, and knows one message, which lists the objects.
-    pub(super) fn object_message(call: &Call, path: Option<&CStr>, message: Option<&CStr>, parameters: Option<&CStr>) -> Answered {
+    pub(super) fn object_message(
+        call: &Call,
+        path: Option<&CStr>,
+        message: Option<&CStr>,
+        parameters: Option<&CStr>,
+    ) -> Answered {
         let text = |text: Option<&CStr>| text.is_some_and(|text| text.to_str().is_ok());
         ensure(text(path) && text(message) && (parameters.is_none() || text(parameters)), PulseError::Invalid)?;
         ensure(path == Some(c"/core"), PulseError::NoEntity)?;

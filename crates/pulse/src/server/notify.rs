@@ -81,8 +81,12 @@ impl Server {
         if happened.is_empty() {
             return;
         }
-        let listeners: Vec<_> =
-            self.clients.iter().filter(|(_, client)| client.mask != 0).map(|(&id, c)| (id, c.mask, c.version)).collect();
+        let listeners: Vec<_> = self
+            .clients
+            .iter()
+            .filter(|(_, client)| client.mask != 0)
+            .map(|(&id, c)| (id, c.mask, c.version))
+            .collect();
         for (id, mask, version) in listeners {
             for &(facility, kind, index) in &happened {
                 if mask & 1 << facility.number() != 0 {

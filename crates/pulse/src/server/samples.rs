@@ -35,14 +35,18 @@ impl Server {
         ensure(request.length > 0 && request.length.is_multiple_of(spec.frame()), PulseError::Invalid)?;
         ensure(request.length <= MAX_SAMPLE, PulseError::TooLarge)?;
         let own = request.name.as_deref();
-        let name = own.or_else(|| props::text(&request.props, c"event.id")).or_else(|| props::text(&request.props, c"media.name"));
+        let name = own
+            .or_else(|| props::text(&request.props, c"event.id"))
+            .or_else(|| props::text(&request.props, c"media.name"));
         let name = name.filter(|name| names::is_valid(name)).ok_or(PulseError::Invalid)?.to_owned();
         self.room_for_props(call, &request.props, 0)?;
         let client = self.clients.get_mut(&call.client).ok_or(PulseError::Internal)?;
         ensure(client.outgoing.len() < MAX_STREAMS, PulseError::TooLarge)?;
         let channel = client.outgoing_channels.next(|channel| client.outgoing.contains_key(&channel));
         let (length, list) = (request.length, request.props.clone());
-        client.outgoing.insert(channel, Outgoing::Upload(Upload { name, spec, props: list, length, bytes: Vec::new() }));
+        client
+            .outgoing
+            .insert(channel, Outgoing::Upload(Upload { name, spec, props: list, length, bytes: Vec::new() }));
         let mut reply = call.reply();
         reply.put(CreateUploadStreamReply { channel, length });
         Ok(Answer::Reply(reply))
@@ -75,7 +79,14 @@ impl Server {
     }
 
     /// Plays a sample as a stream that belongs to nobody and ends by itself.
-    pub(super) fn play_sample(&mut self, call: &Call, sink: &Which, volume: u32, name: Option<&CStr>, list: Props) -> Answered {
+    pub(super) fn play_sample(
+        &mut self,
+        call: &Call,
+        sink: &Which,
+        volume: u32,
+        name: Option<&CStr>,
+        list: Props,
+    ) -> Answered {
         let name = name.filter(|name| names::is_valid(name)).ok_or(PulseError::Invalid)?;
         let sink = self.sink(sink)?;
         let index = self.sample_named(name).ok_or(PulseError::NoEntity)?;

@@ -166,7 +166,13 @@ impl Server {
         Ok(Answer::Reply(reply))
     }
 
-    pub(super) fn set_playback_attr(&mut self, call: &Call, channel: u32, asked: BufferAttr, mode: LatencyMode) -> Answered {
+    pub(super) fn set_playback_attr(
+        &mut self,
+        call: &Call,
+        channel: u32,
+        asked: BufferAttr,
+        mode: LatencyMode,
+    ) -> Answered {
         let id = self.own_playback(call, channel)?;
         let playback = self.playbacks.get_mut(&id).ok_or(PulseError::NoEntity)?;
         (playback.asked, playback.common.mode) = (asked, mode);
@@ -189,7 +195,13 @@ impl Server {
         Some((playback.queue.attr(), latency))
     }
 
-    pub(super) fn set_record_attr(&mut self, call: &Call, channel: u32, asked: RecordAttr, mode: LatencyMode) -> Answered {
+    pub(super) fn set_record_attr(
+        &mut self,
+        call: &Call,
+        channel: u32,
+        asked: RecordAttr,
+        mode: LatencyMode,
+    ) -> Answered {
         let id = self.own_record(call, channel)?;
         let record = self.records.get_mut(&id).ok_or(PulseError::NoEntity)?;
         (record.asked, record.common.mode) = (asked, mode);

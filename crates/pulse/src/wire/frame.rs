@@ -161,7 +161,13 @@ mod tests {
     use super::*;
 
     fn frame(length: u32, channel: u32, offset: i64, flags: u32, body: &[u8]) -> Vec<u8> {
-        let head = [length, channel, u32::try_from(offset >> 32 & 0xffff_ffff).expect("a word"), u32::try_from(offset & 0xffff_ffff).expect("a word"), flags];
+        let head = [
+            length,
+            channel,
+            u32::try_from(offset >> 32 & 0xffff_ffff).expect("a word"),
+            u32::try_from(offset & 0xffff_ffff).expect("a word"),
+            flags,
+        ];
         head.iter().flat_map(|word| word.to_be_bytes()).chain(body.iter().copied()).collect()
     }
 
@@ -186,9 +192,15 @@ mod tests {
         let mut frames = Frames::new();
         let (mut one, mut two) = bytes.split_at(22);
         let descriptor = Descriptor { length: 4, channel: 7, offset: -8, seek: SeekMode::RelativeEnd };
-        assert_eq!(frames.next(&mut one), Ok(Some(Piece::Sound { descriptor, bytes: &[1, 2], first: true, last: false })));
+        assert_eq!(
+            frames.next(&mut one),
+            Ok(Some(Piece::Sound { descriptor, bytes: &[1, 2], first: true, last: false }))
+        );
         assert_eq!(frames.next(&mut one), Ok(None));
-        assert_eq!(frames.next(&mut two), Ok(Some(Piece::Sound { descriptor, bytes: &[3, 4], first: false, last: true })));
+        assert_eq!(
+            frames.next(&mut two),
+            Ok(Some(Piece::Sound { descriptor, bytes: &[3, 4], first: false, last: true }))
+        );
     }
 
     #[test]

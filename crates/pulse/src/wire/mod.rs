@@ -11,6 +11,6 @@ mod writer;
 
 pub(crate) use self::frame::{Descriptor, Frames, Piece, SeekMode};
 pub(crate) use self::reader::{RawFormat, RawSpec, RawVolume, Reader, WireError};
-pub(crate) use self::writer::{Packet, command_number, memblock};
 #[cfg(test)]
 pub(crate) use self::writer::number_of;
+pub(crate) use self::writer::{Packet, command_number, memblock};

@@ -210,7 +210,8 @@ mod tests {
 
     #[test]
     fn values_are_read_as_the_protocol_writes_them() {
-        let bytes = b"L\0\0\x01\x02B\x07r\xff\xff\xff\xff\xff\xff\xff\xfe10tab\0Nx\0\0\0\x02xyT\0\0\0\x01\xff\xff\xff\xff";
+        let bytes =
+            b"L\0\0\x01\x02B\x07r\xff\xff\xff\xff\xff\xff\xff\xfe10tab\0Nx\0\0\0\x02xyT\0\0\0\x01\xff\xff\xff\xff";
         let mut reader = Reader::new(bytes);
         assert_eq!(reader.u32(), Ok(0x102));
         assert_eq!(reader.u8(), Ok(7));

@@ -2,9 +2,9 @@
 
 use std::ffi::CStr;
 
-use pulseaudio::protocol::{CommandTag, ProtocolError, TagStructWrite, TagStructWriter};
 #[cfg(test)]
 use pulseaudio::protocol::ChannelPosition;
+use pulseaudio::protocol::{CommandTag, ProtocolError, TagStructWrite, TagStructWriter};
 
 use crate::limits::MAX_REPLY;
 use crate::time::WallTime;

@@ -14,6 +14,7 @@ use std::io::{Cursor, Read, Result, Seek, SeekFrom};
 mod exclusive;
 mod mp4_edit;
 mod mux;
+mod pulse;
 mod rdpea;
 mod rf64;
 mod spnego;
@@ -22,6 +23,7 @@ mod wave_format;
 pub use self::exclusive::exclusive;
 pub use self::mp4_edit::mp4_edit;
 pub use self::mux::mux;
+pub use self::pulse::{pulse, pulse_bytes};
 pub use self::rdpea::rdpea;
 pub use self::rf64::rf64;
 pub use self::spnego::spnego;
@@ -32,6 +34,7 @@ pub type Oracle = (&'static str, fn(&[u8]));
 
 /// All oracles.
 pub const ALL: &[Oracle] = &[
+<<<<<<< HEAD
     ("exclusive", exclusive),
     ("mp4_edit", mp4_edit),
     ("mux", mux),
@@ -59,6 +62,15 @@ impl Seek for Counted<'_> {
         self.inner.seek(to)
     }
 }
+=======
+    ("mp4_edit", mp4_edit),
+    ("mux", mux),
+    ("pulse", pulse),
+    ("pulse_bytes", pulse_bytes),
+    ("rdpea", rdpea),
+    ("wave_format", wave_format),
+];
+>>>>>>> 20f269d (pulse: fuzz oracles by bytes and by operations; where it stands in the architecture)
 
 /// Takes operations and their arguments from the front of the fuzzer's bytes. Past the end everything is 0 and empty.
 struct Script<'a>(&'a [u8]);
