@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn each_number_of_a_place_and_a_format_is_its_own() {
-        let places: Vec<u8> = (0..=255).filter_map(position).map(|place| crate::wire::number_of(place)).collect();
+        let places: Vec<u8> = (0..=255).filter_map(position).map(crate::wire::number_of).collect();
         assert_eq!(places, (0..=50).collect::<Vec<u8>>());
         assert_eq!((0..=255).filter_map(sample_format).count(), 13);
         assert_eq!(sample_format(5), Some(SampleFormat::Float32Le));

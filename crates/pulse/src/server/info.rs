@@ -116,7 +116,7 @@ impl Server {
             Kind::Sink => self.sinks.iter().for_each(|(&id, sink)| reply.put(self.sink_info(id, sink, call))),
             Kind::Source => self.sources.iter().for_each(|(&id, one)| reply.put(self.source_info(id, one, call))),
             Kind::SinkInput => {
-                self.playbacks.iter().for_each(|(&id, one)| reply.put(self.sink_input_info(id, one, call)))
+                self.playbacks.iter().for_each(|(&id, one)| reply.put(self.sink_input_info(id, one, call)));
             }
             Kind::SourceOutput => {
                 self.records.iter().for_each(|(&id, one)| reply.put(self.source_output_info(id, one, call)));
@@ -126,7 +126,7 @@ impl Server {
                 admitted.for_each(|(&id, client)| reply.put(client_info(id, client)));
             }
             Kind::Sample => {
-                self.samples.iter().for_each(|(&index, one)| reply.put(sample_info(index, one, call.version)))
+                self.samples.iter().for_each(|(&index, one)| reply.put(sample_info(index, one, call.version)));
             }
             Kind::Module | Kind::Card => {}
         }

@@ -116,10 +116,9 @@ impl Server {
     pub(super) fn set_port(&self, kind: Kind, which: &Which, port: Option<&CStr>) -> Answered {
         ensure(port.is_some(), PulseError::Invalid)?;
         one_way(which)?;
-        if kind == Kind::Sink {
-            self.sink(which).map(|_| ())?
-        } else {
-            self.source(which).map(|_| ())?
+        match kind {
+            Kind::Sink => drop(self.sink(which)?),
+            _ => drop(self.source(which)?),
         }
         Err(PulseError::NoEntity)
     }
