@@ -56,6 +56,8 @@ pub(crate) struct Playback {
     pub(crate) playing_for: u64,
     /// When the last byte that was pulled is heard.
     pub(crate) heard_until: Instant,
+    /// When it is looked at whether everything has been heard.
+    pub(crate) end_timer: Option<Instant>,
     /// Whether the host was told that there is something to pull.
     pub(crate) told_readable: bool,
 }

@@ -111,7 +111,7 @@ impl Output {
     }
 
     pub(super) fn sent(&mut self, count: usize) {
-        self.start = (self.start + count).min(self.bytes.len());
+        self.start = self.start.saturating_add(count).min(self.bytes.len());
         if self.start == self.bytes.len() {
             self.clear();
         } else if self.start > self.bytes.len() / 2 {

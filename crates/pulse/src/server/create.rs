@@ -235,6 +235,7 @@ impl Playback {
             underrun_for: None,
             playing_for: 0,
             heard_until: Instant::ORIGIN,
+            end_timer: None,
             told_readable: false,
         }
     }

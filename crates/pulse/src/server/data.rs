@@ -112,9 +112,13 @@ impl Server {
 
     /// The stream is over when what was pulled of it has been heard.
     pub(super) fn plan_drained(&mut self, stream: PlaybackId, now: Now) {
-        let Some(playback) = self.playbacks.get(&stream) else { return };
+        let Some(playback) = self.playbacks.get_mut(&stream) else { return };
         let at = playback.heard_until;
+        if let Some(earlier) = playback.end_timer.take() {
+            self.timers.remove(&(earlier, Timer::Drained(stream)));
+        }
         if at > now.at {
+            playback.end_timer = Some(at);
             self.timers.insert((at, Timer::Drained(stream)));
         } else {
             self.drained(stream, now);
@@ -179,7 +183,9 @@ impl Server {
     /// A playback stream ends.
     pub(super) fn remove_playback(&mut self, stream: PlaybackId) {
         let Some(playback) = self.playbacks.remove(&stream) else { return };
-        self.timers.remove(&(playback.heard_until, Timer::Drained(stream)));
+        if let Some(at) = playback.end_timer {
+            self.timers.remove(&(at, Timer::Drained(stream)));
+        }
         if let Some(owner) = playback.common.owner {
             if let Some(sequence) = playback.drain {
                 self.send_error(owner.client, sequence, pulseaudio::protocol::PulseError::NoEntity);

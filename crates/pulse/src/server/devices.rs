@@ -133,6 +133,7 @@ impl Server {
         let (volume, muted) = sink.device.set_level(volume, muted);
         self.events.push_back(Event::SinkLevel { sink: id, volume, muted });
         self.notices.changed(Facility::Sink, id.0);
+        self.deliver();
     }
 
     /// The same for a source.
@@ -141,6 +142,7 @@ impl Server {
         let (volume, muted) = source.device.set_level(volume, muted);
         self.events.push_back(Event::SourceLevel { source: id, volume, muted });
         self.notices.changed(Facility::Source, id.0);
+        self.deliver();
     }
 
     /// How long sound takes in microseconds from a sink's buffer to the ear, for streams that do not play just now.

@@ -282,3 +282,31 @@ impl Server {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use pulseaudio::protocol::{CommandTag, SampleFormat};
+
+    use super::*;
+    use crate::limits::OUTPUT_MAX;
+    use crate::spec::default_map;
+    use crate::time::WallTime;
+
+    #[test]
+    fn a_client_for_which_too_much_waits_is_given_up() {
+        let spec = Spec::new(SampleFormat::S16Le, 48_000, default_map(2)).expect("a spec");
+        let text = c"x".to_owned();
+        let (name, version, user, host) = (text.clone(), text.clone(), text.clone(), text);
+        let mut server = Server::new(ServerConfig { name, version, user, host, spec, instance: 0, cookie: None });
+        let now = Now { at: Instant::ORIGIN, wall: WallTime::default() };
+        let peer = Peer { trusted: true, description: c"deaf".to_owned() };
+        let id = server.connect(peer, now).expect("room");
+        let full = vec![0; OUTPUT_MAX - 40];
+        server.send_bytes(id, &full);
+        server.send(id, Packet::event(CommandTag::Started, 35));
+        assert_eq!((server.output(id).len(), server.poll_event()), (OUTPUT_MAX - 10, None));
+        server.send(id, Packet::event(CommandTag::Started, 35));
+        assert_eq!(server.poll_event(), Some(Event::Close(id, CloseReason::Deaf)));
+        assert!(server.output(id).is_empty() && !server.wants_input(id));
+    }
+}
