@@ -6,6 +6,7 @@ use pulseaudio::protocol::{
     self, ChannelMap, Command, CorkStreamParams, LatencyParams, Prop, Props, PulseError,
     stream::{BufferAttr, StreamFlags},
 };
+use soundpost_pulse::buffer::LatencyRange;
 use soundpost_pulse::{Change, Event, PlaybackId, RecordId};
 
 use crate::rig::{Client, Rig, cd, playback, short};
@@ -271,4 +272,35 @@ fn a_sample_is_uploaded_played_and_removed() {
     assert!(!rig.events.contains(&Event::Playback(stream, Change::Gone)));
     rig.pass(Duration::from_millis(100));
     assert!(rig.events.contains(&Event::Playback(stream, Change::Gone)));
+}
+
+#[test]
+fn a_device_that_gets_slower_makes_buffers_longer_and_newer_clients_hear_of_it() {
+    for version in [14, 35] {
+        let mut rig = Rig::new();
+        let mut client = rig.client(version);
+        let channel = client.play(&mut rig, short()).channel;
+        let sink = rig
+            .events
+            .iter()
+            .find_map(|event| match event {
+                Event::NewPlayback(new) => Some(new.device),
+                _ => None,
+            })
+            .expect("a stream");
+        rig.server.set_sink_range(sink, LatencyRange { min: 100_000, max: 200_000 }, rig.now);
+        client.receive(&mut rig);
+        // 100 ms, and two requests of 20 ms.
+        if version >= 15 {
+            let told = client.next_event();
+            let changed = matches!(&told, Some(Command::PlaybackBufferAttrChanged(changed))
+                if (changed.stream_index, changed.buffer_attr.target_length, changed.sink_input_latency) == (channel, 24_696, 100_000));
+            assert!(changed, "{told:?}");
+        }
+        assert_eq!(client.next_event(), Some(Command::Request(protocol::Request { channel, length: 24_696 - 14_112 })));
+        rig.server.tell_playback(last_playback(&rig), c"request-cork", &Props::new());
+        client.receive(&mut rig);
+        let told = matches!(client.next_event(), Some(Command::PlaybackStreamEvent(event)) if *event.event_name == *c"request-cork");
+        assert_eq!(told, version >= 15);
+    }
 }

@@ -35,7 +35,7 @@ impl Server {
             let lasts = heard_in.saturating_add(playback.common.spec.micros(count));
             playback.heard_until = now.at + std::time::Duration::from_micros(lasts);
             if started {
-                self.tell(stream, CommandTag::Started);
+                self.tell_number(stream, CommandTag::Started);
             }
         }
         self.free_sound(owner.map(|owner| owner.client), before, after);
@@ -73,7 +73,7 @@ impl Server {
     }
 
     /// A packet of one number, the stream's.
-    fn tell(&mut self, stream: PlaybackId, command: CommandTag) {
+    fn tell_number(&mut self, stream: PlaybackId, command: CommandTag) {
         let Some(owner) = self.playbacks.get(&stream).and_then(|playback| playback.common.owner) else { return };
         let Some(version) = self.clients.get(&owner.client).map(|client| client.version) else { return };
         let mut packet = Packet::event(command, version);

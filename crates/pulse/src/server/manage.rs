@@ -50,19 +50,19 @@ impl Server {
                 let id = PlaybackId(which.index.ok_or(PulseError::Invalid)?);
                 let channels = self.playbacks.get(&id).map(|stream| stream.common.spec.channels());
                 fits(volume.as_ref(), Some(channels.ok_or(PulseError::NoEntity)?))?;
-                self.set_playback_level(id, volume, mute);
+                self.change_playback_level(id, volume, mute);
             }
             _ => {
                 let id = RecordId(which.index.ok_or(PulseError::Invalid)?);
                 let channels = self.records.get(&id).map(|stream| stream.common.spec.channels());
                 fits(volume.as_ref(), Some(channels.ok_or(PulseError::NoEntity)?))?;
-                self.set_record_level(id, volume, mute);
+                self.change_record_level(id, volume, mute);
             }
         }
         Ok(Answer::Ack)
     }
 
-    pub(super) fn set_playback_level(&mut self, id: PlaybackId, volume: Option<ChannelVolume>, mute: Option<bool>) {
+    pub(super) fn change_playback_level(&mut self, id: PlaybackId, volume: Option<ChannelVolume>, mute: Option<bool>) {
         let Some(playback) = self.playbacks.get_mut(&id) else { return };
         let common = &mut playback.common;
         common.volume = volume.map_or(common.volume, |volume| spec::fitted(&volume, common.spec.channels()));
@@ -74,7 +74,7 @@ impl Server {
         self.remember(key, |kept| (kept.volume, kept.muted) = (Some(volume), Some(muted)));
     }
 
-    pub(super) fn set_record_level(&mut self, id: RecordId, volume: Option<ChannelVolume>, mute: Option<bool>) {
+    pub(super) fn change_record_level(&mut self, id: RecordId, volume: Option<ChannelVolume>, mute: Option<bool>) {
         let Some(record) = self.records.get_mut(&id) else { return };
         let common = &mut record.common;
         common.volume = volume.map_or(common.volume, |volume| spec::fitted(&volume, common.spec.channels()));

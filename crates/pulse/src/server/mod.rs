@@ -4,6 +4,7 @@ mod client;
 mod create;
 mod data;
 mod devices;
+mod host;
 mod info;
 mod input;
 mod lookup;
