@@ -250,7 +250,12 @@ mod tests {
         assert_eq!(cd.bytes_in(20_000), 3528);
         assert_eq!(cd.bytes_in(20_001), 3528);
         assert_eq!(cd.bytes_covering(20_001), 3532);
-        assert_eq!(cd.bytes_covering(u64::MAX), u64::MAX);
+        assert_eq!(cd.bytes_covering(u64::MAX), 3_254_005_654_602_364_908);
+        assert_eq!(
+            spec(SampleFormat::S32Le, 192_000, 8).bytes_covering(u64::MAX),
+            u64::MAX,
+            "more than a number holds"
+        );
     }
 
     #[test]

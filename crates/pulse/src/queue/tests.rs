@@ -23,8 +23,9 @@ fn it_plays_once_prebuf_bytes_are_there_and_again_after_it_ran_empty() {
     queue.push(&[2; 2]).expect("room");
     assert_eq!(popped(&mut queue, 6), [1; 6]);
     assert_eq!(popped(&mut queue, 6), [2; 2]);
+    assert_eq!(popped(&mut queue, 6), [0u8; 0]);
     queue.push(&[3; 6]).expect("room");
-    assert!(!queue.is_readable(), "it ran empty, so it prebuffers");
+    assert!(!queue.is_readable(), "it was asked while it was empty, so it prebuffers");
     queue.stop_prebuf();
     assert_eq!(popped(&mut queue, 100), [3; 6]);
 }
