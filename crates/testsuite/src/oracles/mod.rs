@@ -34,10 +34,11 @@ pub type Oracle = (&'static str, fn(&[u8]));
 
 /// All oracles.
 pub const ALL: &[Oracle] = &[
-<<<<<<< HEAD
     ("exclusive", exclusive),
     ("mp4_edit", mp4_edit),
     ("mux", mux),
+    ("pulse", pulse),
+    ("pulse_bytes", pulse_bytes),
     ("rdpea", rdpea),
     ("rf64", rf64),
     ("spnego", spnego),
@@ -62,15 +63,6 @@ impl Seek for Counted<'_> {
         self.inner.seek(to)
     }
 }
-=======
-    ("mp4_edit", mp4_edit),
-    ("mux", mux),
-    ("pulse", pulse),
-    ("pulse_bytes", pulse_bytes),
-    ("rdpea", rdpea),
-    ("wave_format", wave_format),
-];
->>>>>>> 20f269d (pulse: fuzz oracles by bytes and by operations; where it stands in the architecture)
 
 /// Takes operations and their arguments from the front of the fuzzer's bytes. Past the end everything is 0 and empty.
 struct Script<'a>(&'a [u8]);
