@@ -51,6 +51,8 @@ impl Daemon {
         let mut command = soundpost();
         command.args(["serve", "--rdp", "127.0.0.1:0", "--user", USER, "--log", "debug"]);
         command.arg("--password-file").arg(&password).arg("--state-dir").arg(dir.path().join("state"));
+        // Not where a sound server of this machine may be.
+        command.arg("--pulse-socket").arg(dir.path().join("pulse/native"));
         command.args(args).stdin(Stdio::null()).stdout(Stdio::piped());
         let log = std::fs::File::create(dir.path().join("log")).unwrap();
         let mut child = command.stderr(log).spawn().unwrap();
