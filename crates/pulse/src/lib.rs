@@ -35,6 +35,7 @@ mod server;
 mod spec;
 mod stream;
 mod time;
+mod timing;
 mod wire;
 
 pub use pulseaudio::protocol::{ChannelMap, ChannelPosition, ChannelVolume, Props, SampleFormat, Volume};

@@ -3,10 +3,19 @@
 //! Indices count bytes from the stream's beginning. The write index may be moved to and fro; what is written over is
 //! replaced, what is jumped over is played as silence. How much the client may send is kept as two counts: `missing`
 //! bytes have been played and not asked for again, `requested` bytes were asked for and have not come.
+//!
+//! What was read is gone: the write index may go back behind the read index, and what is written there is as good as
+//! played, as with a PulseAudio sink that cannot rewind.
+//!
+//! In a running stream a write and a read each copy the bytes once and take no memory: both work on the two ends of one
+//! ring. An empty queue holds no memory.
 
-use std::collections::BTreeMap;
+mod piece;
+
 use std::collections::VecDeque;
+use std::sync::Arc;
 
+use self::piece::Piece;
 use crate::buffer::BufferAttr;
 use crate::limits::MAX_PIECES;
 use crate::wire::SeekMode;
@@ -22,7 +31,8 @@ pub(crate) struct Overflow;
 
 #[derive(Debug)]
 pub(crate) struct Queue {
-    pieces: BTreeMap<i64, VecDeque<u8>>,
+    /// In order of their places, none over another, none empty.
+    pieces: VecDeque<Piece>,
     read: i64,
     write: i64,
     frame: i64,
@@ -31,6 +41,8 @@ pub(crate) struct Queue {
     prebuf: i64,
     min_request: i64,
     in_prebuf: bool,
+    /// It has an end, behind which nothing is read even without prebuffering: a sample.
+    finite: bool,
     missing: i64,
     requested: i64,
     silence: u8,
@@ -41,7 +53,7 @@ impl Queue {
     /// An empty queue that begins at `start`, with what `attr` says in whole frames of `frame` bytes.
     pub(crate) fn new(start: i64, attr: &BufferAttr, frame: u32, silence: u8) -> Self {
         let mut queue = Self {
-            pieces: BTreeMap::new(),
+            pieces: VecDeque::new(),
             read: start,
             write: start,
             frame: i64::from(frame.max(1)),
@@ -50,6 +62,7 @@ impl Queue {
             prebuf: 0,
             min_request: 0,
             in_prebuf: true,
+            finite: false,
             missing: 0,
             requested: 0,
             silence,
@@ -57,6 +70,20 @@ impl Queue {
         };
         queue.apply(attr);
         queue.in_prebuf = queue.prebuf > 0;
+        queue
+    }
+
+    /// A queue of which `bytes` can be read once, and nothing else. They are not copied.
+    pub(crate) fn of_sample(bytes: &Arc<[u8]>, frame: u32, silence: u8) -> Self {
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let attr = BufferAttr { max_length: length, target_length: length, prebuf: 0, min_request: length };
+        let mut queue = Self { finite: true, ..Self::new(0, &attr, frame, silence) };
+        if !bytes.is_empty() {
+            queue.pieces.push_back(Piece::shared(0, Arc::clone(bytes)));
+            queue.stored = bytes.len();
+        }
+        queue.write = i64::from(length);
+        queue.missing = 0;
         queue
     }
 
@@ -129,7 +156,7 @@ impl Queue {
     }
 
     fn end(&self) -> Option<i64> {
-        self.pieces.last_key_value().map(|(at, bytes)| at + len(bytes))
+        self.pieces.back().map(Piece::end)
     }
 
     /// Writes `bytes` at the write index and moves it on. All or nothing.
@@ -145,11 +172,11 @@ impl Queue {
         let bytes = bytes.get(usize::try_from(late).unwrap_or(0)..).unwrap_or_default();
         if !bytes.is_empty() {
             let from = from + late;
-            if self.pieces.len() >= MAX_PIECES && end != from {
+            // Cutting a piece in two, and the new one, make two more.
+            if end != from && self.pieces.len() + 1 >= MAX_PIECES {
                 return Err(Overflow);
             }
-            self.clear(from, to);
-            self.insert(from, bytes);
+            self.put(from, to, bytes);
         }
         self.move_write(to, true);
         Ok(())
@@ -161,41 +188,50 @@ impl Queue {
         self.move_write(to, true);
     }
 
-    fn insert(&mut self, at: i64, bytes: &[u8]) {
+    /// Puts `bytes` at `from` to `to`, in place of what is there.
+    fn put(&mut self, from: i64, to: i64, bytes: &[u8]) {
         self.stored += bytes.len();
-        if let Some((from, last)) = self.pieces.range_mut(..at).next_back()
-            && from + len(last) == at
-            && last.len() < PIECE
-        {
-            last.extend(bytes);
+        if self.end().is_none_or(|end| end <= from) {
+            if !self.pieces.back_mut().is_some_and(|last| last.end() == from && last.append(bytes, PIECE)) {
+                self.pieces.push_back(Piece::own(from, bytes));
+            }
             return;
         }
-        self.pieces.insert(at, bytes.iter().copied().collect());
+        let place = self.clear(from, to);
+        self.pieces.insert(place, Piece::own(from, bytes));
     }
 
-    /// Forgets what is held of `from` to `to`.
-    fn clear(&mut self, from: i64, to: i64) {
+    /// Forgets what is held of `from` to `to`; answers before which piece that is.
+    fn clear(&mut self, from: i64, to: i64) -> usize {
+        let mut place = self.pieces.partition_point(|piece| piece.end() <= from);
         // The piece that begins before `from` keeps its head, and its tail becomes a piece of its own.
-        if let Some((&at, piece)) = self.pieces.range_mut(..from).next_back()
-            && at + len(piece) > from
+        if let Some(piece) = self.pieces.get_mut(place)
+            && piece.at() < from
         {
-            let tail = piece.split_off(usize::try_from(from - at).unwrap_or(0));
-            self.pieces.insert(from, tail);
+            let tail = piece.split_off(from);
+            place += 1;
+            self.pieces.insert(place, tail);
         }
-        while let Some((&at, _)) = self.pieces.range(from..to).next() {
-            let Some(mut piece) = self.pieces.remove(&at) else { return };
-            let over = usize::try_from(to - at).unwrap_or(usize::MAX).min(piece.len());
-            let tail = piece.split_off(over);
-            self.stored -= over;
-            if !tail.is_empty() {
-                self.pieces.insert(to, tail);
+        while let Some(piece) = self.pieces.get_mut(place).filter(|piece| piece.at() < to) {
+            let over = to.min(piece.end()) - piece.at();
+            self.stored -= piece.drop_front(over);
+            if !piece.is_empty() {
+                break;
             }
+            self.pieces.remove(place);
         }
+        place
     }
 
-    /// Whether there is something to play: not while prebuffering, and not when it ran empty.
+    /// Whether sound can be read: not while prebuffering, and not where the read index has reached the write index.
     pub(crate) fn is_readable(&self) -> bool {
         !self.prebuf_active() && self.length() >= self.frame
+    }
+
+    /// Whether it goes on over its end: without prebuffering, silence is read where nothing was written, and the read
+    /// index overtakes the write index. Clients that choose this seek to where they should be (GStreamer's sink).
+    pub(crate) const fn runs_on(&self) -> bool {
+        self.prebuf == 0 && !self.finite
     }
 
     fn prebuf_active(&self) -> bool {
@@ -209,46 +245,37 @@ impl Queue {
             return 0;
         }
         self.in_prebuf = false;
-        let room = i64::try_from(out.len()).unwrap_or(FAR).min(self.length()) / self.frame * self.frame;
-        let mut filled = 0;
-        let total = usize::try_from(room).unwrap_or(0);
-        let to = self.read + room;
-        while self.read < to {
-            let rest = out.get_mut(filled..total).unwrap_or_default();
-            let count = self.pop_piece(rest, to);
-            filled += count;
-            self.read += i64::try_from(count).unwrap_or(0);
-            if count == 0 {
+        let most = if self.runs_on() { FAR - self.read } else { self.length() };
+        let count = i64::try_from(out.len()).unwrap_or(FAR).min(most) / self.frame * self.frame;
+        let total = usize::try_from(count).unwrap_or(0);
+        let mut rest = out.get_mut(..total).unwrap_or_default();
+        while !rest.is_empty() {
+            let Some(first) = self.pieces.front_mut() else {
+                rest.fill(self.silence);
                 break;
+            };
+            let gap = usize::try_from(first.at() - self.read).unwrap_or(0).min(rest.len());
+            if gap > 0 {
+                let (silent, after) = std::mem::take(&mut rest).split_at_mut(gap);
+                silent.fill(self.silence);
+                self.read += i64::try_from(gap).unwrap_or(0);
+                rest = after;
+                continue;
             }
+            let taken = first.take(rest);
+            if first.is_empty() {
+                self.pieces.pop_front();
+            }
+            self.stored -= taken;
+            self.read += i64::try_from(taken).unwrap_or(0);
+            rest = std::mem::take(&mut rest).get_mut(taken..).unwrap_or_default();
         }
-        self.missing = self.missing.saturating_add(room).min(FAR);
-        filled
-    }
-
-    fn pop_piece(&mut self, rest: &mut [u8], to: i64) -> usize {
-        let gap_to = match self.pieces.first_entry() {
-            Some(mut first) if *first.key() <= self.read => {
-                let at = *first.key();
-                let piece = first.get_mut();
-                let skip = usize::try_from(self.read - at).unwrap_or(0);
-                let count = rest.len().min(piece.len().saturating_sub(skip));
-                for (to, from) in rest.iter_mut().zip(piece.drain(..skip + count).skip(skip)) {
-                    *to = from;
-                }
-                self.stored -= skip + count;
-                let left = first.remove();
-                if !left.is_empty() {
-                    self.pieces.insert(at + i64::try_from(skip + count).unwrap_or(0), left);
-                }
-                return count;
-            }
-            Some(first) => (*first.key()).min(to),
-            None => to,
-        };
-        let count = usize::try_from(gap_to - self.read).unwrap_or(0).min(rest.len());
-        rest.iter_mut().take(count).for_each(|byte| *byte = self.silence);
-        count
+        self.read += i64::try_from(rest.len()).unwrap_or(0);
+        self.missing = self.missing.saturating_add(count).min(FAR);
+        if self.pieces.is_empty() {
+            self.pieces = VecDeque::new();
+        }
+        total
     }
 
     /// How many bytes to ask the client for now; counted as asked for.
@@ -257,13 +284,13 @@ impl Queue {
             return 0;
         }
         let missing = std::mem::take(&mut self.missing);
-        self.requested += missing;
+        self.requested = self.requested.saturating_add(missing).min(FAR);
         u32::try_from(missing).unwrap_or(u32::MAX)
     }
 
     /// Forgets what has not been played; the write index goes back to what is played next, and prebuffering begins.
     pub(crate) fn flush(&mut self) {
-        self.pieces.clear();
+        self.pieces = VecDeque::new();
         self.stored = 0;
         self.move_write(self.read, false);
         self.force_prebuf();
@@ -278,10 +305,6 @@ impl Queue {
     pub(crate) fn force_prebuf(&mut self) {
         self.in_prebuf = self.prebuf > 0;
     }
-}
-
-fn len(bytes: &VecDeque<u8>) -> i64 {
-    i64::try_from(bytes.len()).unwrap_or(FAR)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use crate::limits::MAX_SAMPLE;
 use crate::props;
 use crate::queue::Queue;
 use crate::spec::Spec;
+use crate::timing::Timing;
 
 /// The stream of which client, under which number there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +55,10 @@ pub(crate) struct Playback {
     pub(crate) underrun_for: Option<u64>,
     /// Bytes since it last began to play.
     pub(crate) playing_for: u64,
-    /// When the last byte that was pulled is heard.
+    /// When the last byte that was pulled and that the client had written is heard.
     pub(crate) heard_until: Instant,
+    /// What the client is told of the way to the ear.
+    pub(crate) timing: Timing,
     /// When it is looked at whether everything has been heard.
     pub(crate) end_timer: Option<Instant>,
     /// Whether the host was told that there is something to pull.
@@ -65,7 +68,7 @@ pub(crate) struct Playback {
 impl Playback {
     /// How long in microseconds until the next byte to be pulled is heard, with `device` where that is unknown.
     pub(crate) fn micros_to_ear(&self, now: Instant, device: u64) -> u64 {
-        if self.playing_for == 0 { device } else { micros(self.heard_until.saturating_since(now)) }
+        self.timing.told(now).unwrap_or(device)
     }
 }
 

@@ -1,6 +1,9 @@
 //! What real clients sent, against what a real PulseAudio answered.
 
 use std::path::Path;
+use std::time::Duration;
+
+use soundpost_pulse::{Change, ClientId, Event, PlaybackId};
 
 use crate::rig::Rig;
 
@@ -69,24 +72,55 @@ fn skeleton(mut rest: &[u8]) -> String {
     tags
 }
 
-/// Feeds a capture in pieces of `cut` bytes and answers everything that comes back.
+/// Feeds a capture in pieces of `cut` bytes, and answers everything that comes back. What is to be played is pulled and
+/// heard after each frame: the client had waited for the end of its sound before it sent what follows.
 fn replay(name: &str, cut: usize) -> Vec<u8> {
     let mut rig = Rig::new();
     let client = rig.connect(true);
     let mut answers = Vec::new();
-    for part in read(name).chunks(cut) {
-        let mut part = part;
-        while !part.is_empty() {
-            let taken = rig.server.handle_input(client, part, rig.now);
-            part = &part[taken..];
-            let output = rig.server.output(client).to_vec();
-            rig.server.sent(client, output.len());
-            answers.extend(output);
+    let capture = read(name);
+    let mut rest = capture.as_slice();
+    while let Some(head) = rest.first_chunk::<4>() {
+        let length = 20 + usize::try_from(u32::from_be_bytes(*head)).expect("a length");
+        let (frame, after) = rest.split_at(length);
+        rest = after;
+        for part in frame.chunks(cut) {
+            let mut part = part;
+            while !part.is_empty() {
+                let taken = rig.server.handle_input(client, part, rig.now);
+                part = &part[taken..];
+                answers.extend(output(&mut rig, client));
+            }
         }
-        rig.pass(std::time::Duration::from_millis(1));
+        rig.drain_events();
+        for stream in playing(&rig) {
+            while rig.server.pull(stream, &mut [0; 1764], 20_000, rig.now) > 0 {
+                rig.pass(Duration::from_millis(10));
+            }
+        }
+        rig.pass(Duration::from_millis(20));
+        answers.extend(output(&mut rig, client));
         assert!(rig.server.wants_input(client), "{name} ended: {:?}", rig.events.last());
     }
     answers
+}
+
+fn output(rig: &mut Rig, client: ClientId) -> Vec<u8> {
+    let output = rig.server.output(client).to_vec();
+    rig.server.sent(client, output.len());
+    output
+}
+
+fn playing(rig: &Rig) -> Vec<PlaybackId> {
+    let mut playing = Vec::new();
+    for event in &rig.events {
+        match event {
+            Event::NewPlayback(new) => playing.push(new.id),
+            Event::Playback(id, Change::Gone) => playing.retain(|other| other != id),
+            _ => {}
+        }
+    }
+    playing
 }
 
 /// Every reply of PulseAudio's to which the server has one of the same number must be of the same form.

@@ -154,8 +154,19 @@ fn a_write_that_does_not_fit_is_told_and_seeking_back_replaces() {
     block.extend_from_slice(&[3; 400]);
     rig.server.handle_input(client.id, &block, rig.now);
     client.order(&mut rig, &Command::TriggerPlaybackStream(channel)).expect("triggered");
-    let heard = pull(&mut rig, stream, 1200);
-    assert_eq!(heard, [[1; 400], [3; 400], [1; 400]].concat());
+    // The write index is the end of what is there, so it stops behind what was written last, as in PulseAudio.
+    assert!(pull(&mut rig, stream, 1200) == [[1; 400], [3; 400]].concat());
+    assert_eq!(client.receive(&mut rig), None);
+    assert!(client.events.contains(&Command::Underflow(protocol::Underflow { channel, offset: 800 })));
+    // Once the client has gone back to the end, the rest is heard: nothing of it was lost.
+    let mut block = Vec::new();
+    for word in [400u32, channel, 0, 0, 3] {
+        block.extend_from_slice(&word.to_be_bytes());
+    }
+    block.extend_from_slice(&[4; 400]);
+    rig.server.handle_input(client.id, &block, rig.now);
+    client.order(&mut rig, &Command::TriggerPlaybackStream(channel)).expect("triggered");
+    assert!(pull(&mut rig, stream, 30_000) == [&[1; 19_200][..], &[4; 400]].concat());
 }
 
 #[test]

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -32,7 +34,7 @@ fn it_plays_once_prebuf_bytes_are_there_and_again_after_it_ran_empty() {
 
 #[test]
 fn it_asks_for_what_was_played_in_pieces_of_at_least_min_request() {
-    let mut queue = Queue::new(0, &attr(100, 40, 0, 8), 2, 0);
+    let mut queue = Queue::new(0, &attr(100, 40, 2, 8), 2, 0);
     assert_eq!(queue.pop_missing(), 40);
     assert_eq!(queue.pop_missing(), 0);
     queue.push(&[1; 40]).expect("room");
@@ -40,12 +42,12 @@ fn it_asks_for_what_was_played_in_pieces_of_at_least_min_request() {
     assert_eq!(queue.pop_missing(), 0);
     popped(&mut queue, 2);
     assert_eq!(queue.pop_missing(), 8);
-    assert_eq!(queue.attr(), attr(100, 40, 0, 8));
+    assert_eq!(queue.attr(), attr(100, 40, 2, 8));
 }
 
 #[test]
 fn what_is_jumped_over_is_silence_and_what_is_written_over_is_replaced() {
-    let mut queue = Queue::new(0, &attr(100, 40, 0, 2), 2, 0x80);
+    let mut queue = Queue::new(0, &attr(100, 40, 2, 2), 2, 0x80);
     queue.push(&[1; 4]).expect("room");
     queue.seek(4, SeekMode::Relative, true).expect("in range");
     queue.push(&[2; 4]).expect("room");
@@ -95,6 +97,52 @@ fn flushing_goes_back_to_what_is_played_next() {
     assert_eq!(popped(&mut queue, 100), [2; 8]);
 }
 
+#[test]
+fn without_prebuffering_it_runs_on_over_its_end() {
+    let mut queue = Queue::new(0, &attr(100, 40, 0, 4), 2, 0x80);
+    assert_eq!(queue.pop_missing(), 40);
+    assert!(queue.runs_on() && !queue.is_readable());
+    assert_eq!(popped(&mut queue, 10), [0x80; 10]);
+    assert_eq!((queue.read_index(), queue.write_index(), queue.length()), (10, 0, 0));
+    assert_eq!(queue.pop_missing(), 10, "what it ran over is asked for too: the client is to catch up");
+    queue.push(&[1; 12]).expect("room");
+    assert_eq!(popped(&mut queue, 4), [1, 1, 0x80, 0x80], "the first 10 came too late");
+    // Back to before what is there: that is played nevertheless.
+    queue.seek(20, SeekMode::Absolute, false).expect("in range");
+    queue.push(&[2; 4]).expect("room");
+    queue.seek(14, SeekMode::Absolute, false).expect("in range");
+    assert_eq!(popped(&mut queue, 12), [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 2, 2, 2, 2, 0x80, 0x80]);
+}
+
+#[test]
+fn a_sample_is_read_once_and_not_copied() {
+    let bytes: Arc<[u8]> = (0..10u8).collect();
+    let mut queue = Queue::of_sample(&bytes, 2, 0);
+    assert_eq!((queue.length(), queue.stored(), Arc::strong_count(&bytes)), (10, 10, 2));
+    assert!(queue.is_readable() && !queue.runs_on());
+    assert_eq!(queue.pop_missing(), 0);
+    assert_eq!(popped(&mut queue, 4), [0, 1, 2, 3]);
+    assert_eq!(popped(&mut queue, 100), [4, 5, 6, 7, 8, 9]);
+    assert_eq!(popped(&mut queue, 100), [0; 0]);
+    assert_eq!((queue.stored(), Arc::strong_count(&bytes)), (0, 1));
+}
+
+#[test]
+fn a_running_stream_takes_no_memory_and_an_empty_one_has_none() {
+    let mut queue = Queue::new(0, &attr(100_000, 40_000, 4, 4), 4, 0);
+    queue.push(&[1; 8000]).expect("room");
+    let place = |queue: &Queue| queue.pieces.as_slices().0.as_ptr();
+    let before = place(&queue);
+    let mut out = [0; 960];
+    for _ in 0..10_000 {
+        queue.push(&[2; 960]).expect("room");
+        assert_eq!(queue.pop(&mut out), 960);
+        assert_eq!((queue.pieces.len(), place(&queue)), (1, before));
+    }
+    assert_eq!(popped(&mut queue, 8000), [2; 8000]);
+    assert_eq!(queue.pieces.capacity(), 0);
+}
+
 /// The same with a plain map from index to byte.
 #[derive(Default)]
 struct Model {
@@ -105,8 +153,11 @@ struct Model {
 
 proptest! {
     #[test]
-    fn it_is_a_map_from_index_to_byte(steps in prop::collection::vec((0u8..6, -40i64..80, 1usize..40), 1..80)) {
-        let mut queue = Queue::new(0, &attr(10_000, 400, 0, 1), 1, 0x55);
+    fn it_is_a_map_from_index_to_byte(
+        runs_on: bool,
+        steps in prop::collection::vec((0u8..6, -40i64..80, 1usize..40), 1..80),
+    ) {
+        let mut queue = Queue::new(0, &attr(10_000, 400, u32::from(!runs_on), 1), 1, 0x55);
         let mut model = Model::default();
         let mut value = 0u8;
         for (step, offset, count) in steps {
@@ -133,7 +184,7 @@ proptest! {
                     let mut out = vec![0; count];
                     let filled = queue.pop(&mut out);
                     let there = usize::try_from((model.write - model.read).max(0)).expect("a length");
-                    prop_assert_eq!(filled, count.min(there));
+                    prop_assert_eq!(filled, if runs_on { count } else { count.min(there) });
                     for byte in out.iter().take(filled) {
                         let held = model.bytes.remove(&model.read).unwrap_or(0x55);
                         prop_assert_eq!(*byte, held);
@@ -143,7 +194,7 @@ proptest! {
             }
             prop_assert_eq!((queue.read_index(), queue.write_index()), (model.read, model.write));
             prop_assert_eq!(queue.stored(), model.bytes.range(model.read..).count());
-            prop_assert_eq!(queue.stored(), queue.pieces.values().map(VecDeque::len).sum::<usize>());
+            prop_assert_eq!(queue.stored(), queue.pieces.iter().map(Piece::len).sum::<usize>());
         }
     }
 }

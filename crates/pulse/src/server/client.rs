@@ -1,11 +1,12 @@
 //! One connection.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use pulseaudio::protocol::Props;
 use soundpost_core::Instant;
 
+use super::notify::Notices;
 use crate::id::{Indices, PlaybackId, RecordId};
 use crate::limits::OUTPUT_MAX;
 use crate::stream::Upload;
@@ -13,6 +14,9 @@ use crate::wire::Frames;
 
 /// How long a client may take to show that it may be here.
 pub(super) const ADMISSION: Duration = Duration::from_secs(60);
+
+/// Bytes of memory that an empty buffer keeps.
+pub(super) const KEPT: usize = 8 * 1024;
 
 /// A stream that the client sends to.
 #[derive(Debug)]
@@ -38,6 +42,10 @@ pub(super) struct Client {
     /// What it wants to hear of.
     pub(super) mask: u32,
     pub(super) output: Output,
+    /// What it has not been told of what it wants to hear, as it does not read.
+    pub(super) notices: Notices,
+    /// Record streams of which something waits until its output is shorter.
+    pub(super) held_up: BTreeSet<RecordId>,
     /// Bytes of sound in its streams and uploads.
     pub(super) sound: usize,
     /// Whether the block that is coming in goes nowhere.
@@ -62,6 +70,8 @@ impl Client {
             recording_channels: Indices::default(),
             mask: 0,
             output: Output::default(),
+            notices: Notices::default(),
+            held_up: BTreeSet::new(),
             sound: 0,
             ignore_block: false,
             overflown: false,
@@ -102,11 +112,12 @@ impl Output {
         self.bytes.len() - self.start
     }
 
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), TooMuch> {
-        if self.len() + bytes.len() > OUTPUT_MAX {
+    pub(super) fn push(&mut self, count: usize, fill: impl FnOnce(&mut Vec<u8>)) -> Result<(), TooMuch> {
+        if self.len() + count > OUTPUT_MAX {
             return Err(TooMuch);
         }
-        self.bytes.extend_from_slice(bytes);
+        self.bytes.reserve(count);
+        fill(&mut self.bytes);
         Ok(())
     }
 
@@ -123,7 +134,7 @@ impl Output {
     /// Forgets everything; a long buffer's memory goes back.
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
-        self.bytes.shrink_to(64 * 1024);
+        self.bytes.shrink_to(KEPT);
         self.start = 0;
     }
 }

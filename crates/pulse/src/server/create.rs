@@ -23,6 +23,7 @@ use crate::queue::Queue;
 use crate::request::{CreatePlayback, CreateRecord, Flags, Which};
 use crate::spec::{self, Spec, position, sample_format};
 use crate::stream::{Common, Owner, Playback, Record, memory_key};
+use crate::timing::Timing;
 use crate::wire::{Packet, RawFormat, RawSpec, RawVolume};
 
 impl Server {
@@ -96,6 +97,8 @@ impl Server {
             client.outgoing.insert(channel, Outgoing::Playback(id));
         }
         self.notices.added(Facility::SinkInput, id.0);
+        // One that runs on without sound is read from the start.
+        self.settle(id, call.now);
         let mut reply = call.reply();
         reply.put(CreatePlaybackStreamReply {
             channel,
@@ -235,6 +238,7 @@ impl Playback {
             underrun_for: None,
             playing_for: 0,
             heard_until: Instant::ORIGIN,
+            timing: Timing::default(),
             end_timer: None,
             told_readable: false,
         }

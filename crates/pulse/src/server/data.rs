@@ -1,15 +1,17 @@
 //! Sound in and out: the host pulls what is to be played, and pushes what was recorded.
 
+use std::time::Duration;
+
 use pulseaudio::protocol::CommandTag;
 
-use super::client::Outgoing;
+use super::client::{KEPT, Outgoing};
 use super::notify::Facility;
 use super::{Server, Timer};
-use crate::event::{Change, CloseReason, Event};
+use crate::event::{Change, Event};
 use crate::id::{PlaybackId, RecordId};
 use crate::limits::OUTPUT_RECORD;
 use crate::time::Now;
-use crate::wire::{Packet, memblock};
+use crate::wire::{Packet, Short, memblock};
 
 impl Server {
     /// Fills `out` with what `stream` plays next, in whole frames of its format; answers how many bytes.
@@ -23,23 +25,29 @@ impl Server {
             return 0;
         };
         let before = playback.queue.stored();
+        let written = usize::try_from(playback.queue.length()).unwrap_or(usize::MAX);
         let filled = playback.queue.pop(out);
         let after = playback.queue.stored();
         let owner = playback.common.owner;
         if filled > 0 {
             let started = playback.underrun_for != Some(0);
             let count = u64::try_from(filled).unwrap_or(0);
-            playback.is_underrun = false;
             playback.underrun_for = Some(0);
             playback.playing_for = playback.playing_for.saturating_add(count);
-            let lasts = heard_in.saturating_add(playback.common.spec.micros(count));
-            playback.heard_until = now.at + std::time::Duration::from_micros(lasts);
+            playback.timing.read(now.at, heard_in, playback.common.spec.micros(count));
+            // What it ran on over its end is nothing that anybody waits to hear.
+            let sound = filled.min(written);
+            if sound > 0 {
+                playback.is_underrun = false;
+                let lasts = playback.common.spec.micros(u64::try_from(sound).unwrap_or(0));
+                playback.heard_until = now.at + Duration::from_micros(heard_in.saturating_add(lasts));
+            }
             if started {
                 self.tell_number(stream, CommandTag::Started);
             }
         }
         self.free_sound(owner.map(|owner| owner.client), before, after);
-        if filled < out.len() {
+        if filled.min(written) < out.len() {
             self.ran_dry(stream, out.len() - filled, now);
         }
         self.settle(stream, now);
@@ -52,10 +60,13 @@ impl Server {
         if playback.queue.is_readable() {
             return;
         }
-        playback.told_readable = false;
-        playback.playing_for = 0;
-        if let Some(silence) = &mut playback.underrun_for {
-            *silence = silence.saturating_add(u64::try_from(silent).unwrap_or(0));
+        if !playback.queue.runs_on() {
+            playback.told_readable = false;
+            playback.playing_for = 0;
+            playback.timing.stop(now.at);
+            if let Some(silence) = &mut playback.underrun_for {
+                *silence = silence.saturating_add(u64::try_from(silent).unwrap_or(0));
+            }
         }
         let known = std::mem::replace(&mut playback.is_underrun, true);
         let (draining, index) = (playback.drain.is_some(), playback.queue.read_index());
@@ -75,10 +86,7 @@ impl Server {
     /// A packet of one number, the stream's.
     fn tell_number(&mut self, stream: PlaybackId, command: CommandTag) {
         let Some(owner) = self.playbacks.get(&stream).and_then(|playback| playback.common.owner) else { return };
-        let Some(version) = self.clients.get(&owner.client).map(|client| client.version) else { return };
-        let mut packet = Packet::event(command, version);
-        packet.u32(owner.channel);
-        self.send(owner.client, packet);
+        self.send_bytes(owner.client, Short::one(command, owner.channel).bytes());
     }
 
     pub(super) fn free_sound(&mut self, client: Option<crate::id::ClientId>, before: usize, after: usize) {
@@ -90,19 +98,15 @@ impl Server {
     /// What follows after a stream's buffer has changed: more is asked for, the host hears that it can be pulled.
     pub(super) fn settle(&mut self, stream: PlaybackId, now: Now) {
         let Some(playback) = self.playbacks.get_mut(&stream) else { return };
-        let readable = !playback.common.corked && playback.queue.is_readable();
+        let readable = !playback.common.corked && (playback.queue.runs_on() || playback.queue.is_readable());
         if readable && !std::mem::replace(&mut playback.told_readable, true) {
             self.events.push_back(Event::Readable(stream));
         }
         let missing = playback.queue.pop_missing();
         if missing > 0
             && let Some(owner) = playback.common.owner
-            && let Some(version) = self.clients.get(&owner.client).map(|client| client.version)
         {
-            let mut packet = Packet::event(CommandTag::Request, version);
-            packet.u32(owner.channel);
-            packet.u32(missing);
-            self.send(owner.client, packet);
+            self.send_bytes(owner.client, Short::two(CommandTag::Request, owner.channel, missing).bytes());
         }
         let waits = self.playbacks.get(&stream).is_some_and(|p| p.drain.is_some() && !p.queue.is_readable());
         if waits {
@@ -161,21 +165,37 @@ impl Server {
 
     /// Sends what waits, as long as the client's output is short.
     pub(super) fn send_recorded(&mut self, stream: RecordId) {
-        let Some(record) = self.records.get_mut(&stream) else { return };
-        let Some(owner) = record.common.owner else { return };
-        let Some(client) = self.clients.get_mut(&owner.client).filter(|client| !client.closing) else { return };
-        let fragment = usize::try_from(record.attr.fragment).unwrap_or(usize::MAX);
-        // A client that chose its latency gets whole fragments; others get what there is, as in PulseAudio.
-        let least = if record.common.mode.adjust || record.common.mode.early { fragment } else { 1 };
-        while record.waiting.len() >= least && !record.waiting.is_empty() && client.output.len() < OUTPUT_RECORD {
+        loop {
+            let Some(record) = self.records.get_mut(&stream) else { return };
+            let Some(owner) = record.common.owner else { return };
+            let Some(client) = self.clients.get_mut(&owner.client).filter(|client| !client.closing) else { return };
+            let fragment = usize::try_from(record.attr.fragment).unwrap_or(usize::MAX);
+            // A client that chose its latency gets whole fragments; others get what there is, as in PulseAudio.
+            let least = if record.common.mode.adjust || record.common.mode.early { fragment } else { 1 };
             let count = record.waiting.len().min(fragment);
-            let head = memblock(owner.channel, u32::try_from(count).unwrap_or(0));
-            let mut block = head.to_vec();
-            block.extend(record.waiting.drain(..count));
-            record.sent = record.sent.saturating_add(i64::try_from(count).unwrap_or(0));
-            if client.output.push(&block).is_err() {
-                self.close(owner.client, CloseReason::Deaf);
+            if count < least.max(1) {
                 return;
+            }
+            if client.output.len() >= OUTPUT_RECORD {
+                client.held_up.insert(stream);
+                return;
+            }
+            record.sent = record.sent.saturating_add(i64::try_from(count).unwrap_or(0));
+            let mut waiting = std::mem::take(&mut record.waiting);
+            let head = memblock(owner.channel, u32::try_from(count).unwrap_or(0));
+            self.send_filled(owner.client, head.len() + count, |output| {
+                output.extend_from_slice(&head);
+                let (one, two) = waiting.as_slices();
+                let (first, second) = (count.min(one.len()), count.saturating_sub(one.len()));
+                output.extend_from_slice(one.get(..first).unwrap_or_default());
+                output.extend_from_slice(two.get(..second).unwrap_or_default());
+            });
+            waiting.drain(..count);
+            if waiting.is_empty() {
+                waiting.shrink_to(KEPT);
+            }
+            if let Some(record) = self.records.get_mut(&stream) {
+                record.waiting = waiting;
             }
         }
     }
@@ -213,6 +233,7 @@ impl Server {
             && let Some(client) = self.clients.get_mut(&owner.client)
         {
             client.recording.remove(&owner.channel);
+            client.held_up.remove(&stream);
         }
         self.notices.removed(Facility::SourceOutput, stream.0);
         self.events.push_back(Event::Record(stream, Change::Gone));

@@ -12,7 +12,7 @@ use crate::limits::MAX_CLIENT_SOUND;
 use crate::props;
 use crate::request::{Refused, Request};
 use crate::time::Now;
-use crate::wire::{Descriptor, Packet, Piece, Reader, SeekMode, WireError, command_number};
+use crate::wire::{Descriptor, Packet, Piece, Reader, SeekMode, Short, WireError, command_number};
 
 /// The bits of the version's word that are the version; the others speak of shared memory.
 const VERSION_BITS: u32 = 0xffff;
@@ -94,13 +94,6 @@ impl Server {
     pub(super) fn send_error(&mut self, id: ClientId, sequence: u32, error: PulseError) {
         #[expect(clippy::as_conversions, reason = "the number of a field-less variant")]
         self.send(id, Packet::error(sequence, error as u32));
-    }
-
-    pub(super) fn send_bytes(&mut self, id: ClientId, bytes: &[u8]) {
-        let Some(client) = self.clients.get_mut(&id).filter(|client| !client.closing) else { return };
-        if client.output.push(bytes).is_err() {
-            self.close(id, CloseReason::Deaf);
-        }
     }
 
     /// AUTH: the version, and who it is. Shared memory in any form is declined by leaving its bits out of the reply, so
@@ -228,9 +221,7 @@ impl Server {
         }
         client.sound = (client.sound + playback.queue.stored()).saturating_sub(before);
         if overflow && !std::mem::replace(&mut client.overflown, true) {
-            let mut packet = Packet::event(CommandTag::Overflow, client.version);
-            packet.u32(block.channel);
-            self.send(id, packet);
+            self.send_bytes(id, Short::one(CommandTag::Overflow, block.channel).bytes());
         }
         self.settle(stream, now);
     }

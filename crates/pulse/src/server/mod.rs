@@ -10,6 +10,7 @@ mod input;
 mod lookup;
 mod manage;
 mod notify;
+mod output;
 mod samples;
 mod streams;
 
@@ -27,7 +28,7 @@ use self::samples::Sample;
 use crate::device::{Sink, Source};
 use crate::event::{CloseReason, Event, Remembered};
 use crate::id::{ClientId, Indices, PlaybackId, RecordId, SinkId, SourceId};
-use crate::limits::{MAX_CLIENTS, OUTPUT_PAUSE};
+use crate::limits::MAX_CLIENTS;
 use crate::props;
 use crate::spec::Spec;
 use crate::stream::{Playback, Record};
@@ -96,6 +97,10 @@ pub struct Server {
     remembered: BTreeMap<CString, Remembered>,
     events: VecDeque<Event>,
     notices: Notices,
+    /// Who has subscribed to anything.
+    listeners: BTreeSet<ClientId>,
+    /// Whose output is not empty.
+    with_output: BTreeSet<ClientId>,
     timers: BTreeSet<(Instant, Timer)>,
     client_indices: Indices,
     sink_indices: Indices,
@@ -150,6 +155,8 @@ impl Server {
             remembered: BTreeMap::new(),
             events: VecDeque::new(),
             notices: Notices::default(),
+            listeners: BTreeSet::new(),
+            with_output: BTreeSet::new(),
             timers: BTreeSet::new(),
             client_indices: Indices::default(),
             sink_indices: Indices::default(),
@@ -192,6 +199,8 @@ impl Server {
         }
         self.timers.remove(&(deadline, Timer::Admission(id)));
         self.clients.remove(&id);
+        self.listeners.remove(&id);
+        self.with_output.remove(&id);
         if admitted {
             self.notices.removed(notify::Facility::Client, id.0);
         }
@@ -207,33 +216,6 @@ impl Server {
     /// What the host should know, in order; none when it knows everything.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
-    }
-
-    /// Whether bytes from this client would be taken now. Not while much waits to be sent to it, nor once it is over.
-    #[must_use]
-    pub fn wants_input(&self, id: ClientId) -> bool {
-        self.clients.get(&id).is_some_and(|client| !client.closing && client.output.len() < OUTPUT_PAUSE)
-    }
-
-    /// What is to be sent to this client; empty where there is nothing.
-    #[must_use]
-    pub fn output(&self, id: ClientId) -> &[u8] {
-        self.clients.get(&id).map_or(&[], |client| client.output.bytes())
-    }
-
-    /// Clients to whom something is to be sent.
-    pub fn clients_with_output(&self) -> impl Iterator<Item = ClientId> {
-        self.clients.iter().filter(|(_, client)| client.output.len() > 0).map(|(&id, _)| id)
-    }
-
-    /// The first `count` bytes of [`output`](Self::output) have been sent. Recorded sound that waited follows.
-    pub fn sent(&mut self, id: ClientId, count: usize) {
-        let Some(client) = self.clients.get_mut(&id) else { return };
-        client.output.sent(count);
-        for stream in client.records() {
-            self.send_recorded(stream);
-        }
-        self.deliver();
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called; none: not at all.
@@ -263,24 +245,6 @@ impl Server {
     /// What an application's streams had when they were last changed, as [`Event::Remember`] told it.
     pub fn restore(&mut self, key: CString, value: Remembered) {
         self.remembered.insert(key, value);
-    }
-
-    fn close(&mut self, id: ClientId, reason: CloseReason) {
-        let Some(client) = self.clients.get_mut(&id).filter(|client| !client.closing) else { return };
-        client.closing = true;
-        if matches!(reason, CloseReason::Deaf) {
-            client.output.clear();
-        }
-        self.events.push_back(Event::Close(id, reason));
-    }
-
-    /// Puts a packet into a client's output.
-    fn send(&mut self, id: ClientId, packet: Packet) {
-        let Some(client) = self.clients.get_mut(&id).filter(|client| !client.closing) else { return };
-        let Some(bytes) = packet.finish() else { return };
-        if client.output.push(&bytes).is_err() {
-            self.close(id, CloseReason::Deaf);
-        }
     }
 }
 

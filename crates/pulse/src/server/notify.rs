@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use pulseaudio::protocol::CommandTag;
 
 use super::Server;
-use crate::wire::Packet;
+use crate::id::ClientId;
+use crate::wire::Short;
 
 /// What there is to hear of; the number is the facility's in the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,11 +38,16 @@ const NEW: u32 = 0x00;
 const CHANGED: u32 = 0x10;
 const REMOVED: u32 = 0x20;
 
-/// What has happened since clients were last told, in order, one thing for each object.
+/// How much may wait for a client before what happens is gathered for it: then it hears of each object once, however
+/// often that changes until it reads on.
+pub(super) const GATHER: usize = 4 * 1024;
+
+/// What has happened since somebody was last told, in order, one thing for each object: no more than there are objects.
 #[derive(Debug, Default)]
 pub(super) struct Notices {
-    happened: Vec<(Facility, u32, u32)>,
-    places: BTreeMap<(Facility, u32), usize>,
+    happened: BTreeMap<u64, (Facility, u32, u32)>,
+    places: BTreeMap<(Facility, u32), u64>,
+    next: u64,
 }
 
 impl Notices {
@@ -50,53 +56,77 @@ impl Notices {
     }
 
     pub(super) fn changed(&mut self, facility: Facility, index: u32) {
-        // Whoever hears that it is there, or has changed, will look.
-        if !self.places.contains_key(&(facility, index)) {
-            self.post(facility, CHANGED, index);
-        }
+        self.post(facility, CHANGED, index);
     }
 
     pub(super) fn removed(&mut self, facility: Facility, index: u32) {
-        match self.places.get(&(facility, index)).and_then(|&place| self.happened.get_mut(place)) {
-            Some(entry) => entry.1 = REMOVED,
-            None => self.post(facility, REMOVED, index),
-        }
+        self.post(facility, REMOVED, index);
     }
 
     fn post(&mut self, facility: Facility, kind: u32, index: u32) {
-        self.places.insert((facility, index), self.happened.len());
-        self.happened.push((facility, kind, index));
+        let place = self.places.get(&(facility, index)).copied();
+        let entry = place.and_then(|place| self.happened.get_mut(&place));
+        match (entry, kind) {
+            // Whoever hears that it is there, or has changed, will look.
+            (Some(_), CHANGED) => {}
+            // Nobody knows of it.
+            (Some(&mut (_, NEW, _)), REMOVED) => {
+                self.happened.remove(&place.unwrap_or_default());
+                self.places.remove(&(facility, index));
+            }
+            (Some(entry), _) => entry.1 = kind,
+            (None, _) => {
+                self.places.insert((facility, index), self.next);
+                self.happened.insert(self.next, (facility, kind, index));
+                self.next += 1;
+            }
+        }
     }
 
-    fn take(&mut self) -> Vec<(Facility, u32, u32)> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.happened.is_empty()
+    }
+
+    fn take(&mut self) -> impl Iterator<Item = (Facility, u32, u32)> + use<> {
         self.places.clear();
-        std::mem::take(&mut self.happened)
+        std::mem::take(&mut self.happened).into_values()
     }
 }
 
 impl Server {
     /// Tells clients what has happened. The last step of everything that the host calls.
     pub(super) fn deliver(&mut self) {
-        let happened = self.notices.take();
-        if happened.is_empty() {
+        if self.notices.is_empty() {
             return;
         }
-        let listeners: Vec<_> = self
-            .clients
-            .iter()
-            .filter(|(_, client)| client.mask != 0)
-            .map(|(&id, c)| (id, c.mask, c.version))
-            .collect();
-        for (id, mask, version) in listeners {
-            for &(facility, kind, index) in &happened {
-                if mask & 1 << facility.number() != 0 {
-                    let mut packet = Packet::event(CommandTag::SubscribeEvent, version);
-                    packet.u32(facility.number() | kind);
-                    packet.u32(index);
-                    self.send(id, packet);
-                }
+        let happened: Vec<_> = self.notices.take().collect();
+        let listeners: Vec<_> = self.listeners.iter().copied().collect();
+        for id in listeners {
+            let Some(client) = self.clients.get_mut(&id).filter(|client| !client.closing) else { continue };
+            let mask = client.mask;
+            let heard = happened.iter().filter(|(facility, ..)| mask & 1 << facility.number() != 0);
+            if client.output.len() > GATHER || !client.notices.is_empty() {
+                heard.for_each(|&(facility, kind, index)| client.notices.post(facility, kind, index));
+            } else {
+                heard.for_each(|&notice| self.tell_notice(id, notice));
             }
         }
+    }
+
+    /// Tells a client what was gathered for it.
+    pub(super) fn deliver_gathered(&mut self, id: ClientId) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        if client.output.len() > GATHER || client.notices.is_empty() {
+            return;
+        }
+        for notice in client.notices.take() {
+            self.tell_notice(id, notice);
+        }
+    }
+
+    fn tell_notice(&mut self, id: ClientId, (facility, kind, index): (Facility, u32, u32)) {
+        let packet = Short::two(CommandTag::SubscribeEvent, facility.number() | kind, index);
+        self.send_bytes(id, packet.bytes());
     }
 }
 
@@ -113,8 +143,19 @@ mod tests {
         notices.changed(Facility::Sink, 0);
         notices.changed(Facility::Sink, 0);
         notices.removed(Facility::Sink, 0);
-        let told = notices.take();
+        let told: Vec<_> = notices.take().collect();
         assert_eq!(told, [(Facility::Client, NEW, 1), (Facility::SinkInput, NEW, 1), (Facility::Sink, REMOVED, 0)]);
-        assert_eq!(notices.take(), []);
+        assert!(notices.is_empty() && notices.take().next().is_none());
+    }
+
+    #[test]
+    fn what_came_and_went_unheard_of_is_nothing() {
+        let mut notices = Notices::default();
+        for index in 0..10_000 {
+            notices.added(Facility::SinkInput, index);
+            notices.changed(Facility::SinkInput, index);
+            notices.removed(Facility::SinkInput, index);
+        }
+        assert!(notices.happened.is_empty() && notices.places.is_empty());
     }
 }

@@ -96,8 +96,7 @@ impl Server {
         let length = u32::try_from(sample.bytes.len()).unwrap_or(MAX_SAMPLE);
         let attr = BufferAttr { max_length: length, target_length: length, prebuf: 0, min_request: length };
         let spec = sample.spec;
-        let mut queue = Queue::new(0, &attr, spec.frame(), spec.silence());
-        queue.push(&sample.bytes).map_err(|_| PulseError::TooLarge)?;
+        let queue = Queue::of_sample(&sample.bytes, spec.frame(), spec.silence());
         let full = spec::volume(&vec![volume; spec.channels().into()]);
         let volume = full.unwrap_or_else(|| pulseaudio::protocol::ChannelVolume::norm(spec.channels()));
         // What the request says counts most, then the sample's own properties, then the client's.

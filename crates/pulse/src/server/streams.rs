@@ -125,6 +125,7 @@ impl Server {
         playback.told_readable = false;
         if cork {
             playback.playing_for = 0;
+            playback.timing.stop(now.at);
         }
         self.events.push_back(Event::Playback(id, Change::Corked(cork)));
         self.notices.changed(Facility::SinkInput, id.0);
@@ -324,6 +325,11 @@ impl Server {
         ensure(mask & !ALL == 0, PulseError::Invalid)?;
         if let Some(client) = self.clients.get_mut(&call.client) {
             client.mask = mask;
+        }
+        if mask == 0 {
+            self.listeners.remove(&call.client);
+        } else {
+            self.listeners.insert(call.client);
         }
         Ok(Answer::Ack)
     }

@@ -13,4 +13,4 @@ pub(crate) use self::frame::{Descriptor, Frames, Piece, SeekMode};
 pub(crate) use self::reader::{RawFormat, RawSpec, RawVolume, Reader, WireError};
 #[cfg(test)]
 pub(crate) use self::writer::number_of;
-pub(crate) use self::writer::{Packet, command_number, memblock};
+pub(crate) use self::writer::{Packet, Short, command_number, memblock};

@@ -98,6 +98,43 @@ impl Packet {
     }
 }
 
+/// A packet of one or two numbers that nobody asked for, without memory of its own: what streams send all the time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Short {
+    bytes: [u8; 40],
+    length: usize,
+}
+
+impl Short {
+    pub(crate) fn one(command: CommandTag, value: u32) -> Self {
+        Self::of(command, &[value])
+    }
+
+    pub(crate) fn two(command: CommandTag, first: u32, second: u32) -> Self {
+        Self::of(command, &[first, second])
+    }
+
+    fn of(command: CommandTag, values: &[u32]) -> Self {
+        let body = 10 + 5 * values.len();
+        let head = descriptor(u32::try_from(body).unwrap_or(0), u32::MAX);
+        let numbers = [command_number(command), UNASKED].into_iter().chain(values.iter().copied());
+        let tagged = numbers.flat_map(|number| {
+            let [a, b, c, d] = number.to_be_bytes();
+            [b'L', a, b, c, d]
+        });
+        let mut bytes = [0; 40];
+        for (to, from) in bytes.iter_mut().zip(head.into_iter().chain(tagged)) {
+            *to = from;
+        }
+        Self { bytes, length: 20 + body }
+    }
+
+    /// The frame.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+}
+
 /// The number of a command.
 pub(crate) fn command_number(command: CommandTag) -> u32 {
     #[expect(clippy::as_conversions, reason = "the number of a field-less variant")]
@@ -138,6 +175,17 @@ mod tests {
         assert_eq!(error, b"\0\0\0\x0f\xff\xff\xff\xff\0\0\0\0\0\0\0\0\0\0\0\0L\0\0\0\0L\0\0\0\x07L\0\0\0\x05");
         let reply = Packet::reply(1, 35).finish().expect("a frame");
         assert_eq!(reply, b"\0\0\0\x0a\xff\xff\xff\xff\0\0\0\0\0\0\0\0\0\0\0\0L\0\0\0\x02L\0\0\0\x01");
+    }
+
+    #[test]
+    fn short_packets_are_what_long_ones_would_be() {
+        let mut long = Packet::event(CommandTag::Request, 35);
+        long.u32(7);
+        assert_eq!(Short::one(CommandTag::Request, 7).bytes(), long.finish().expect("a frame"));
+        let mut long = Packet::event(CommandTag::Request, 35);
+        long.u32(7);
+        long.u32(0x0102_0304);
+        assert_eq!(Short::two(CommandTag::Request, 7, 0x0102_0304).bytes(), long.finish().expect("a frame"));
     }
 
     #[test]
