@@ -42,6 +42,7 @@ pub(crate) struct Hub {
     /// Endpoints in exclusive use.
     uses: Uses,
     lead: u32,
+    period: Hns,
     stopping: AtomicBool,
     /// A real-time thread has ended without being asked to.
     failed: Arc<AtomicBool>,
@@ -110,7 +111,7 @@ impl Hub {
         let failed = Arc::new(AtomicBool::new(false));
         let alive = || Alive { failed: failed.clone(), notify: notify.clone() };
         let threads = RtThreads::start(workers.into_iter().map(|worker| (work(worker, alive()), wake.clone())))?;
-        let hub = Arc::new(Self::new(engine, clock, notify, sessions, lead, failed));
+        let hub = Arc::new(Self::new(engine, clock, notify, sessions, (lead, period), failed));
         let upkeep = {
             let hub = hub.clone();
             let thread = std::thread::Builder::new().name("soundpost-upkeep".into());
@@ -124,12 +125,24 @@ impl Hub {
         clock: Arc<dyn Clock>,
         notify: Arc<EventFd>,
         sessions: Vec<HubSession>,
-        lead: u32,
+        (lead, period): (u32, Hns),
         failed: Arc<AtomicBool>,
     ) -> Self {
         let (listeners, leaving, stopping) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
         let uses = Uses::default();
-        Self { engine: Mutex::new(engine), clock, notify, sessions, listeners, leaving, uses, lead, stopping, failed }
+        Self {
+            engine: Mutex::new(engine),
+            clock,
+            notify,
+            sessions,
+            listeners,
+            leaving,
+            uses,
+            lead,
+            period,
+            stopping,
+            failed,
+        }
     }
 
     pub(crate) fn clock(&self) -> Arc<dyn Clock> {
@@ -220,12 +233,19 @@ impl Hub {
         lock(&self.listeners).insert(endpoint, (session.id, listener));
     }
 
-    /// How long the sound of a session is held at most by those who listen to it, behind their endpoints.
-    pub(crate) fn behind_endpoints(&self, session: &HubSession) -> Duration {
+    /// How much later than their endpoints say the sound of a session is heard by those who listen to it, at most.
+    ///
+    /// A remote client is sent what a pass has mixed at once, and holds it itself: half a round trip and its own buffer
+    /// later it sounds. The lead that its endpoint counts, but for the packet itself, lies within that.
+    pub(crate) fn behind_endpoints(&self, session: &HubSession) -> Hns {
         let listeners = lock(&self.listeners);
         let of_session = listeners.values().filter(|(there, _)| *there == session.id);
-        let held = of_session.filter_map(|(_, listener)| lock(&listener.stats).and_then(|stats| stats.client_latency));
-        held.max().unwrap_or_default()
+        let behind = of_session.filter_map(|(_, listener)| {
+            let stats = (*lock(&listener.stats))?;
+            Some(Hns::from(stats.client_latency? + stats.round_trip.unwrap_or_default() / 2))
+        });
+        let counted = self.period.saturating_mul(self.lead.saturating_sub(1));
+        behind.max().map_or(Hns::ZERO, |behind| Hns::new(behind.get() - counted.get()))
     }
 
     /// What the pump of a listener knows, where the endpoint is one.
@@ -439,7 +459,10 @@ pub(crate) mod tests {
         let microphone = engine.open_device(id, DeviceConfig::new("microphone", DataFlow::Capture)).unwrap();
         let sessions = vec![HubSession { name: "anna".into(), id, device, microphone }];
         let clock: Arc<dyn Clock> = Arc::new(MonotonicClock);
-        (Arc::new(Hub::new(engine, clock, notify, sessions, 2, Arc::default())), workers.remove(0))
+        (
+            Arc::new(Hub::new(engine, clock, notify, sessions, (2, Hns::from_millis(10)), Arc::default())),
+            workers.remove(0),
+        )
     }
 
     fn endpoint(hub: &Hub) -> Endpoint {

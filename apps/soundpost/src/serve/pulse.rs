@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, MutexGuard};
-use std::time::Duration;
 
+use soundpost_core::Hns;
 use soundpost_engine::Engine;
 use soundpost_host::pulse::{
     PulseConfig, PulseServer, PulseSession, PulseSocket, PulseTcp, load_or_create_cookie, usual_cookie, usual_socket,
@@ -73,6 +73,7 @@ impl Applications {
             rate: settings.rate,
             period: settings.period,
             user: session.name.clone(),
+            memory: Some(settings.state_dir.join("applications.json")),
             cookie: self.cookie,
         };
         let behind = Behind { hub: hub.clone(), session };
@@ -91,7 +92,7 @@ impl PulseSession for Behind {
         self.hub.engine()
     }
 
-    fn behind_endpoint(&self) -> Duration {
+    fn behind_endpoint(&self) -> Hns {
         self.hub.behind_endpoints(&self.session)
     }
 }

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use soundpost_core::{ChannelLayout, FrameCount, Gain, Hns, Instant};
+use soundpost_core::{ChannelLayout, Format, FrameCount, Gain, Hns, Instant};
+use soundpost_dsp::meter::Levels;
 use soundpost_engine::{StreamId, StreamWriter};
 use soundpost_pulse::{ChannelVolume, Mixing, Now, PlaybackId, Server, SinkId, Spec};
 
 use super::balance;
 use super::heard::Heard;
 use super::samples::Adapter;
+use super::take::Direct;
 
 /// A stream that a client plays, and its engine stream.
 pub(super) struct Feed {
@@ -30,6 +32,8 @@ pub(super) struct Feed {
     /// Frames written, since the stream was opened.
     written: u64,
     underruns: u64,
+    /// Recordings of this stream alone.
+    pub(super) directs: Vec<Direct>,
 }
 
 /// What is found when a stream is topped up.
@@ -61,7 +65,18 @@ impl Feed {
             heard: Heard::default(),
             written: 0,
             underruns: 0,
+            directs: Vec::new(),
         }
+    }
+
+    /// The format of its engine stream.
+    pub(super) fn format(&self) -> Format {
+        self.adapter.format()
+    }
+
+    /// How loud its channels are, behind its volume.
+    pub(super) fn levels(&self) -> Levels {
+        self.writer.stats().levels
     }
 
     /// Gives the engine what is missing up to `lead`, as far as the server has it. `behind` is what comes after the
@@ -71,7 +86,7 @@ impl Feed {
         id: PlaybackId,
         server: &mut Server,
         now: Now,
-        (lead, behind, guess): (Duration, Duration, Duration),
+        (lead, behind, guess): (Duration, Hns, Duration),
         room: &mut Vec<u8>,
     ) -> Look {
         let mut look = Look::default();
@@ -98,7 +113,8 @@ impl Feed {
         }
         room.resize(wanted, 0);
         let queued_time = rate.hns_of(u64::from(queued.get())).to_duration();
-        let measured = queued_time + look.onward.unwrap_or(guess) + behind;
+        let in_engine = Hns::from(queued_time + look.onward.unwrap_or(guess));
+        let measured = in_engine.saturating_add(behind).to_duration();
         let played = rate.hns_of(self.written).to_duration();
         let heard_in = self.heard.measure(now.at, measured, played);
         let micros = u64::try_from(heard_in.as_micros()).unwrap_or(u64::MAX);
@@ -106,6 +122,9 @@ impl Feed {
         self.full = pulled == wanted;
         self.readable = self.full;
         let sound = self.adapter.to_engine(room.get(..pulled).unwrap_or_default());
+        for direct in &mut self.directs {
+            direct.write(sound);
+        }
         let written = self.writer.write(sound);
         self.written = self.written.saturating_add(u64::from(written.get()));
         look
@@ -132,8 +151,7 @@ impl Feed {
         old
     }
 
-    /// The gain that the engine's stream has, by the stream's volume and `device`'s share for each place; what differs
-    /// between channels is done to the samples.
+    /// The gain that the engine's stream is to have; what differs between channels is done to the samples.
     pub(super) fn level(&mut self) -> Gain {
         let (gain, shares) = balance::split(&self.volume);
         self.adapter.set_shares(&shares);

@@ -20,19 +20,23 @@ mod clients;
 mod cookie;
 mod feed;
 mod heard;
+mod memory;
+mod monitor;
+mod peaks;
 mod places;
 mod samples;
 mod service;
 mod streams;
 mod take;
+mod tapping;
 mod wake;
 
 use std::ffi::CString;
 use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use soundpost_core::{Hns, SampleRate};
 use soundpost_endpoint::Event as _;
@@ -50,9 +54,9 @@ pub trait PulseSession: Send + 'static {
     /// The engine's control side, held for the length of a call.
     fn engine(&self) -> MutexGuard<'_, Engine>;
 
-    /// How long sound takes from where the session's slowest endpoint has played it to the ear: what a remote client
-    /// holds in its own buffer, where it says so.
-    fn behind_endpoint(&self) -> Duration;
+    /// How much later, or (below 0) earlier, than the session's slowest endpoint says sound is heard: what a remote client
+    /// holds in its own buffer, less what an endpoint counts as its own and the client has already.
+    fn behind_endpoint(&self) -> Hns;
 }
 
 /// What the sound server of a session is made with.
@@ -70,6 +74,8 @@ pub struct PulseConfig {
     pub period: Hns,
     /// The user's name, as clients show it.
     pub user: String,
+    /// Where applications' volumes and devices are kept; none: they are forgotten at the end.
+    pub memory: Option<PathBuf>,
     /// What a client must send that is not this user's own process on this machine; none: such clients stay outside.
     pub cookie: Option<[u8; soundpost_pulse::COOKIE]>,
 }

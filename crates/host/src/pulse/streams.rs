@@ -6,18 +6,20 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use soundpost_core::{Gain, Instant, SampleRate};
-use soundpost_engine::{EngineError, StreamConfig, StreamId, StreamReader, StreamWriter};
+use soundpost_core::{Format, Gain, Instant, SampleFormat, SampleRate};
+use soundpost_engine::{DeviceId, EngineError, StreamConfig, StreamId, StreamReader, StreamWriter};
 use soundpost_pulse::buffer::LatencyRange;
 use soundpost_pulse::{
-    Change, DeviceConfig, Event, NewStream, Now, PlaybackId, Props, RecordId, SampleFormat, Server, SinkId, SourceId,
-    Spec, default_map,
+    Change, DeviceConfig, Event, NewStream, Now, PlaybackId, Props, RecordId, SampleFormat as Sample, Server, SinkId,
+    SourceId, Spec, default_map,
 };
 
 use super::balance;
 use super::feed::{DEVICE, Feed, FeedParts, Lead};
+use super::memory::Memory;
 use super::samples::Adapter;
-use super::take::{Take, TakeParts};
+use super::take::{Direct, From, Take, TakeParts};
+use super::tapping::Tapping;
 use super::wake::Wake;
 use super::{PulseConfig, PulseSession};
 
@@ -35,6 +37,10 @@ pub(super) struct Streams<S> {
     wake: Arc<Wake>,
     sink: SinkId,
     source: SourceId,
+    monitor: SourceId,
+    /// What records the speakers, while somebody does.
+    tapping: Option<Tapping>,
+    memory: Memory,
     feeds: BTreeMap<PlaybackId, Feed>,
     takes: BTreeMap<RecordId, Take>,
     /// Streams that have ended, and when they may be taken away.
@@ -48,7 +54,7 @@ pub(super) struct Streams<S> {
 /// The format of a device's mix as clients see it.
 pub(super) fn mix_spec(rate: SampleRate) -> io::Result<Spec> {
     // Every rate of the engine's is one of the protocol's.
-    Spec::new(SampleFormat::Float32Le, rate.get(), default_map(2)).ok_or_else(|| io::Error::other("no such rate"))
+    Spec::new(Sample::Float32Le, rate.get(), default_map(2)).ok_or_else(|| io::Error::other("no such rate"))
 }
 
 impl<S: PulseSession> Streams<S> {
@@ -73,14 +79,18 @@ impl<S: PulseSession> Streams<S> {
         let speakers = device(c"soundpost", c"Remote speakers", c"audio-speakers", config.rate)?;
         let microphone =
             device(c"soundpost.microphone", c"Remote microphone", c"audio-input-microphone", SampleRate::HZ_48000)?;
-        let (sink, _) = server.add_sink(speakers).map_err(io::Error::other)?;
+        let (sink, monitor) = server.add_sink(speakers).map_err(io::Error::other)?;
         let source = server.add_source(microphone).map_err(io::Error::other)?;
+        let memory = Memory::load(config.memory.clone(), server);
         Ok(Self {
             config,
             session,
             wake,
             sink,
             source,
+            monitor,
+            tapping: None,
+            memory,
             feeds: BTreeMap::new(),
             takes: BTreeMap::new(),
             ending: Vec::new(),
@@ -129,11 +139,13 @@ impl<S: PulseSession> Streams<S> {
             Event::SourceLevel { source, volume, muted } if source == self.source => {
                 self.device_level(self.config.microphone, balance::split(&volume).0, muted);
             }
+            Event::Remember(key, value) => self.memory.remember(key, value, now.at),
+            Event::Defaults { sink, source } => self.memory.defaults(sink, source, now.at),
             _ => {}
         }
     }
 
-    fn device_level(&self, device: soundpost_engine::DeviceId, gain: Gain, muted: bool) {
+    fn device_level(&self, device: DeviceId, gain: Gain, muted: bool) {
         let mut engine = self.session.engine();
         let session = self.config.session;
         let done = engine.set_device_volume(session, device, gain);
@@ -189,30 +201,84 @@ impl<S: PulseSession> Streams<S> {
             muted: stream.muted,
             corked: stream.corked,
             name: name_of(&stream.props),
+            peak_detect: stream.peak_detect,
+            direct_on: stream.direct_on,
+            tapping: None,
         };
-        let adapter = Adapter::new(&parts.spec, parts.mixing, DEVICE);
-        let gain = balance::split(&parts.volume).0;
-        let (id, reader) = self.open_reader(&adapter, &parts.name, gain, (parts.muted, parts.corked))?;
-        self.takes.insert(stream.id, Take::new(parts, id, reader, adapter));
+        let take = self.take(stream.id, parts)?;
+        self.takes.insert(stream.id, take);
         Ok(())
+    }
+
+    /// Opens what a recording needs, from the device that it is on now.
+    fn take(&mut self, id: RecordId, mut parts: TakeParts) -> Result<Take, EngineError> {
+        let rate = if parts.source == self.monitor { self.config.rate } else { SampleRate::HZ_48000 };
+        let (adapter, meter) = parts.way(rate);
+        let direct = parts.direct_on.and_then(|playback| self.feeds.get_mut(&playback));
+        if let (Some(_), Some(meter)) = (&direct, meter) {
+            return Ok(Take { parts, from: From::Level { meter, adapter, since: None } });
+        }
+        let (adapter, meter) = parts.way(rate);
+        let mut gain = balance::split(&parts.volume).0;
+        let device = if let Some(feed) = direct {
+            let mut engine = self.session.engine();
+            let (tapping, queue) = Tapping::of_stream(&mut engine, &self.config, feed.format())?;
+            feed.directs.push(Direct { record: id, queue });
+            gain = product(gain, feed);
+            parts.tapping.insert(tapping).device
+        } else if parts.source == self.monitor {
+            match &self.tapping {
+                Some(tapping) => tapping.device,
+                None => {
+                    let tapping = Tapping::of_speakers(&mut self.session.engine(), &self.config)?;
+                    self.tapping.insert(tapping).device
+                }
+            }
+        } else {
+            self.config.microphone
+        };
+        let format = match &meter {
+            Some(_) => Format { sample: SampleFormat::F32, rate, layout: DEVICE },
+            None => adapter.format(),
+        };
+        let (stream, reader) = self.open_reader(device, format, &parts, gain)?;
+        Ok(Take { parts, from: From::Engine { stream, reader, adapter, meter } })
+    }
+
+    /// Takes away what a recording has had.
+    fn end_take(&mut self, id: RecordId, take: Take, now: Now) {
+        if let Some(feed) = take.parts.direct_on.and_then(|playback| self.feeds.get_mut(&playback)) {
+            feed.directs.retain(|direct| direct.record != id);
+        }
+        if let Some(tapping) = take.parts.tapping {
+            tapping.end(&mut self.session.engine(), &self.config);
+        } else if let Some(stream) = take.stream() {
+            self.ending.push((now.at, stream));
+        }
+        let monitored = |take: &Take| take.parts.source == self.monitor && take.parts.tapping.is_none();
+        if !self.takes.values().any(monitored)
+            && let Some(tapping) = self.tapping.take()
+        {
+            tapping.end(&mut self.session.engine(), &self.config);
+        }
     }
 
     fn open_reader(
         &self,
-        adapter: &Adapter,
-        name: &str,
+        device: DeviceId,
+        format: Format,
+        parts: &TakeParts,
         volume: Gain,
-        (muted, paused): (bool, bool),
     ) -> Result<(StreamId, StreamReader), EngineError> {
         let config = StreamConfig {
             volume,
-            muted,
-            paused,
+            muted: parts.muted,
+            paused: parts.corked,
             capacity: RECORDED,
             notify: Some(self.wake.clone()),
-            ..StreamConfig::new(name, adapter.format())
+            ..StreamConfig::new(parts.name.clone(), format)
         };
-        self.session.engine().open_capture(self.config.session, self.config.microphone, config)
+        self.session.engine().open_capture(self.config.session, device, config)
     }
 
     fn change_feed(&mut self, id: PlaybackId, change: Change<SinkId>, now: Now) -> Result<(), EngineError> {
@@ -228,9 +294,11 @@ impl<S: PulseSession> Streams<S> {
             Change::Level { volume, muted } => {
                 (feed.volume, feed.muted) = (volume, muted);
                 let gain = feed.level();
-                let mut engine = self.session.engine();
-                engine.set_stream_volume(session, feed.stream, gain)?;
-                engine.set_stream_muted(session, feed.stream, muted)
+                let records: Vec<RecordId> = feed.directs.iter().map(|direct| direct.record).collect();
+                let stream = feed.stream;
+                let done = self.session.engine().set_stream_volume(session, stream, gain);
+                done.and_then(|()| self.session.engine().set_stream_muted(session, stream, muted))?;
+                records.into_iter().try_for_each(|record| self.level_take(record))
             }
             Change::Moved(sink) => {
                 feed.sink = sink;
@@ -247,6 +315,8 @@ impl<S: PulseSession> Streams<S> {
                 if let Some(feed) = self.feeds.get_mut(&id) {
                     let old = feed.replace(stream, writer, adapter);
                     self.ending.push((now.at + self.lead.longest() * 3 + LINGER, old));
+                    let records: Vec<RecordId> = feed.directs.iter().map(|direct| direct.record).collect();
+                    records.into_iter().try_for_each(|record| self.retake(record, now, |_| ()))?;
                 }
                 Ok(())
             }
@@ -273,39 +343,50 @@ impl<S: PulseSession> Streams<S> {
         let Some(take) = self.takes.get_mut(&id) else { return Ok(()) };
         match change {
             Change::Corked(corked) => {
-                take.corked = corked;
-                self.session.engine().set_paused(session, take.stream, corked)
+                take.parts.corked = corked;
+                take.stream().map_or(Ok(()), |stream| self.session.engine().set_paused(session, stream, corked))
             }
             Change::Level { volume, muted } => {
-                (take.volume, take.muted) = (volume, muted);
-                let mut engine = self.session.engine();
-                engine.set_stream_volume(session, take.stream, balance::split(&volume).0)?;
-                engine.set_stream_muted(session, take.stream, muted)
+                (take.parts.volume, take.parts.muted) = (volume, muted);
+                self.level_take(id)
             }
-            Change::Moved(source) => {
-                take.source = source;
-                Ok(())
-            }
-            Change::Rate(rate) => {
-                let Some(spec) = take.spec.with_rate(rate) else { return Ok(()) };
-                take.spec = spec;
-                let adapter = Adapter::new(&spec, take.mixing, DEVICE);
-                let (gain, name, flags) =
-                    (balance::split(&take.volume).0, take.name.clone(), (take.muted, take.corked));
-                let (stream, reader) = self.open_reader(&adapter, &name, gain, flags)?;
-                if let Some(take) = self.takes.get_mut(&id) {
-                    self.ending.push((now.at, take.replace(stream, reader, adapter)));
-                }
-                Ok(())
-            }
+            Change::Moved(source) => self.retake(id, now, |parts| parts.source = source),
+            Change::Rate(rate) => match take.parts.spec.with_rate(rate) {
+                Some(spec) => self.retake(id, now, |parts| parts.spec = spec),
+                None => Ok(()),
+            },
             Change::Flushed | Change::Latency(_) => Ok(()),
             Change::Gone => {
                 if let Some(take) = self.takes.remove(&id) {
-                    self.ending.push((now.at, take.stream));
+                    self.end_take(id, take, now);
                 }
                 Ok(())
             }
         }
+    }
+
+    /// Sets a recording's volume and mute: its own, and those of the stream that it records alone.
+    fn level_take(&mut self, id: RecordId) -> Result<(), EngineError> {
+        let Some(take) = self.takes.get(&id) else { return Ok(()) };
+        let mut gain = balance::split(&take.parts.volume).0;
+        if let Some(feed) = take.parts.direct_on.and_then(|playback| self.feeds.get(&playback)) {
+            gain = product(gain, feed);
+        }
+        let Some(stream) = take.stream() else { return Ok(()) };
+        let mut engine = self.session.engine();
+        engine.set_stream_volume(self.config.session, stream, gain)?;
+        engine.set_stream_muted(self.config.session, stream, take.parts.muted)
+    }
+
+    /// Opens a recording anew after `change`.
+    fn retake(&mut self, id: RecordId, now: Now, change: impl FnOnce(&mut TakeParts)) -> Result<(), EngineError> {
+        let Some(take) = self.takes.remove(&id) else { return Ok(()) };
+        let mut parts = take.parts.again();
+        change(&mut parts);
+        self.end_take(id, take, now);
+        let take = self.take(id, parts)?;
+        self.takes.insert(id, take);
+        Ok(())
     }
 
     fn top_up(&mut self, server: &mut Server, id: PlaybackId, now: Now) {
@@ -324,7 +405,14 @@ impl<S: PulseSession> Streams<S> {
             onward = onward.max(look.onward);
         }
         for (id, take) in &mut self.takes {
-            take.hand_over(*id, server, now, &mut self.room);
+            match take.parts.direct_on.filter(|_| take.stream().is_none()) {
+                None => take.hand_over(*id, server, now, &mut self.room),
+                Some(playback) => {
+                    let Some(feed) = self.feeds.get(&playback) else { continue };
+                    let levels = feed.levels().peak;
+                    take.hand_over_level(*id, server, now, (&levels, self.config.rate));
+                }
+            }
         }
         if let Some(onward) = onward {
             self.onward = onward;
@@ -337,7 +425,7 @@ impl<S: PulseSession> Streams<S> {
 
     /// When [`Streams::handle_timeout`] wants to be called.
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        self.ending.iter().map(|(at, _)| *at).min()
+        self.ending.iter().map(|(at, _)| *at).chain(self.memory.next_timeout()).min()
     }
 
     /// Takes away what has ended.
@@ -345,6 +433,7 @@ impl<S: PulseSession> Streams<S> {
         if self.next_timeout().is_none_or(|at| at > now.at) {
             return;
         }
+        self.memory.handle_timeout(now.at);
         let mut engine = self.session.engine();
         let session = self.config.session;
         self.ending.retain_mut(|(at, stream)| {
@@ -356,6 +445,12 @@ impl<S: PulseSession> Streams<S> {
             busy
         });
     }
+}
+
+/// `gain` behind what a playback stream has.
+fn product(gain: Gain, feed: &Feed) -> Gain {
+    let of_stream = if feed.muted { Gain::ZERO } else { balance::split(&feed.volume).0 };
+    Gain::new(gain.get() * of_stream.get())
 }
 
 fn range(lead: &Lead) -> LatencyRange {
