@@ -21,6 +21,7 @@ impl Server {
     /// the stream has run dry, or is not to play yet; the client is told, and the rest of `out` counts as silence. So the
     /// host asks for as much as it plays, no more.
     pub fn pull(&mut self, stream: PlaybackId, out: &mut [u8], heard_in: u64, now: Now) -> usize {
+        self.now = now;
         let Some(playback) = self.playbacks.get_mut(&stream).filter(|playback| !playback.common.corked) else {
             return 0;
         };
