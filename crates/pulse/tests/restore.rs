@@ -45,8 +45,10 @@ fn write_entry(
     writer.write_bool(muted)
 }
 
-/// Name, channels, volume of the first, device and mute of each entry.
-fn read_all(rig: &mut Rig, client: &mut Client) -> Vec<(String, u8, Option<u32>, Option<String>, bool)> {
+/// Name, channels, volume of the first, device and mute.
+type Entry = (String, u8, Option<u32>, Option<String>, bool);
+
+fn read_all(rig: &mut Rig, client: &mut Client) -> Vec<Entry> {
     let payload = extension(rig, client, 1, |_| Ok(())).expect("an answer").expect("a list");
     let mut rest = payload.as_slice();
     let mut entries = Vec::new();
@@ -89,7 +91,7 @@ fn mixers_read_what_is_remembered_and_hear_of_it() {
     assert_eq!(hears_of_it(&mut mixer, &mut rig), 0);
     let index = stream.stream_index;
     let set = protocol::SetStreamVolumeParams { index, volume: volume(0x8000) };
-    player.order(&mut rig, &Command::SetSinkInputVolume(set.clone())).expect("set");
+    player.order(&mut rig, &Command::SetSinkInputVolume(set)).expect("set");
     assert_eq!(hears_of_it(&mut mixer, &mut rig), 1);
     player.order(&mut rig, &Command::SetSinkInputVolume(set)).expect("set");
     assert_eq!(hears_of_it(&mut mixer, &mut rig), 0, "nothing has changed");
