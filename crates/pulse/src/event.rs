@@ -28,7 +28,8 @@ pub struct NewStream<Id, Device> {
     pub latency: u64,
     /// How its channels find those of the device.
     pub mixing: Mixing,
-    /// Of a record stream: hand over the highest value of each stretch instead of resampling (a level meter).
+    /// Of a record stream: hand over the highest value of each stretch instead of resampling (a level meter). See
+    /// [`Peaks`](crate::Peaks).
     pub peak_detect: bool,
     /// Of a record stream on a monitor: this playback stream alone.
     pub direct_on: Option<PlaybackId>,
@@ -63,7 +64,9 @@ pub enum Change<Device> {
     Rate(u32),
     /// The latency in microseconds that its device should have for it.
     Latency(u64),
-    /// What has been pulled of it and not been heard should be thrown away; what has been pushed and not been sent was.
+    /// Of a playback stream: what has been pulled of it and not been heard should be thrown away, as far as the host still
+    /// has it. For the stream's indices and its timing it counts as played either way. Of a record stream: what was
+    /// pushed and not sent has been thrown away.
     Flushed,
     /// It has ended. What has been pulled of it may be played to its end.
     Gone,
@@ -85,7 +88,8 @@ pub enum Event {
     Playback(PlaybackId, Change<SinkId>),
     /// A record stream has changed.
     Record(RecordId, Change<SourceId>),
-    /// There is something to pull of a stream of which there was nothing.
+    /// There is something to pull of a stream of which there was nothing. Of a stream without prebuffering: it has begun,
+    /// and there always is something.
     Readable(PlaybackId),
     /// A sink's volume or mute.
     SinkLevel {
@@ -117,6 +121,7 @@ pub enum Event {
         source: Option<CString>,
     },
     /// An application's choice is to be kept: hand it to [`Server::restore`](crate::Server::restore) at the next start.
+    /// Where nothing is in it, it is to be forgotten.
     Remember(CString, Remembered),
 }
 

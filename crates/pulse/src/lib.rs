@@ -15,9 +15,30 @@
 //! A stream's buffer is here, not in the engine: clients may write anywhere in it, and read its indices. So the host pulls
 //! as late as it can. All calls are made from one thread, which need not be a real-time thread; none blocks.
 //!
+//! What costs time is what is done: a write and a pull each copy their bytes once, and neither they nor the search for
+//! clients to send to get slower with the number of other streams and clients.
+//!
+//! # What is as in PulseAudio, and what there is not
+//!
+//! A stream whose device has got rid of its sound cannot have it back: as on a PulseAudio sink that cannot rewind, what was
+//! pulled counts as played. A client that goes back behind the read index writes what is never heard, and FLUSH forgets
+//! what was not pulled; of what was pulled and not heard, [`Change::Flushed`] says that it may be thrown away as well.
+//!
+//! No command of the protocol carries a volume ramp: the ramps that PulseAudio has are its modules' own. So a volume is
+//! told as it is to be, and a host that does not want it to click lets it glide.
+//!
+//! Modules, cards and ports: there are none, and requests about them are answered as PulseAudio answers where there are
+//! none. Of the extensions there is stream-restore, on what [`Event::Remember`] hands over. Shared memory, memfd included,
+//! is declined at login, which every client accepts; the host must not take descriptors from sockets (a plain read
+//! does not), so there is none to be leaked.
+//!
+//! What happens to objects, clients that have subscribed are told once for each object and call of the host. Whoever has
+//! more than 4 KiB waiting for it is told later, when it has read: then once for each object that has changed meanwhile.
+//!
+//! # Bounds
+//!
 //! Nothing a client sends can panic, or take more memory than [`limits`] says. The facts are those of PulseAudio 16's
-//! own documentation (`PROTOCOL`) and behaviour; what makes no sense here (modules, cards, ports, shared memory) is
-//! answered as PulseAudio answers where there are none.
+//! own documentation (`PROTOCOL`) and behaviour.
 
 #![forbid(unsafe_code)]
 
@@ -28,6 +49,7 @@ mod formats;
 mod id;
 pub mod limits;
 mod names;
+mod peaks;
 mod props;
 mod queue;
 mod request;
@@ -43,6 +65,7 @@ pub use pulseaudio::protocol::{ChannelMap, ChannelPosition, ChannelVolume, Props
 pub use self::device::DeviceConfig;
 pub use self::event::{Change, CloseReason, Event, Mixing, NewStream, Remembered};
 pub use self::id::{ClientId, PlaybackId, RecordId, SinkId, SourceId};
+pub use self::peaks::Peaks;
 pub use self::server::{COOKIE, DeviceError, Peer, Server, ServerConfig, TooManyClients, VERSIONS};
 pub use self::spec::{MAX_CHANNELS, MAX_RATE, Spec, default_map};
 pub use self::time::{Now, WallTime};

@@ -41,3 +41,7 @@ pub const OUTPUT_RECORD: usize = 64 * 1024;
 pub const OUTPUT_MAX: usize = 16 * 1024 * 1024;
 /// Longest reply in bytes: a client takes none above this.
 pub const MAX_REPLY: usize = 8 * 1024 * 1024;
+/// Most applications whose volume and device are remembered.
+pub const MAX_REMEMBERED: usize = 4096;
+/// Longest name under which something is remembered in bytes; what has a longer one is not remembered.
+pub const MAX_REMEMBERED_NAME: usize = 512;

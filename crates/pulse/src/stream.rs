@@ -9,7 +9,7 @@ use soundpost_core::Instant;
 
 use crate::buffer::{BufferAttr, LatencyMode, RecordAttr};
 use crate::id::{ClientId, PlaybackId, SinkId, SourceId};
-use crate::limits::MAX_SAMPLE;
+use crate::limits::{MAX_REMEMBERED_NAME, MAX_SAMPLE};
 use crate::props;
 use crate::queue::Queue;
 use crate::spec::Spec;
@@ -35,6 +35,10 @@ pub(crate) struct Common {
     /// In microseconds: what its device is to have for it.
     pub(crate) latency: u64,
     pub(crate) no_move: bool,
+    /// Under which name its application's choices are remembered.
+    pub(crate) memory: Option<CString>,
+    /// It is where the user wants it: it does not follow the default device.
+    pub(crate) placed: bool,
     pub(crate) variable_rate: bool,
     pub(crate) fail_on_suspend: bool,
 }
@@ -115,8 +119,12 @@ impl Upload {
     }
 }
 
-/// By what an application's choices are remembered: role, id, name, or what it plays, the first that there is, in the
-/// words of PulseAudio's own store.
+/// The property that holds what [`memory_key`] answers: mixers find out by it which streams belong together.
+pub(crate) const MEMORY: &CStr = c"module-stream-restore.id";
+
+/// By what an application's choices are remembered: a name that the stream has for that already, else its role, id, name,
+/// or what it plays, the first that there is, in the words of PulseAudio's own store. None where there is nothing, or the
+/// name is too long to be kept.
 pub(crate) fn memory_key(direction: &str, list: &Props) -> Option<CString> {
     const KEYS: [(&CStr, &str); 4] = [
         (c"media.role", "media-role"),
@@ -124,8 +132,12 @@ pub(crate) fn memory_key(direction: &str, list: &Props) -> Option<CString> {
         (c"application.name", "application-name"),
         (c"media.name", "media-name"),
     ];
-    let (word, value) = KEYS.iter().find_map(|(key, word)| Some((word, props::text(list, key)?)))?;
-    let mut key = format!("{direction}-by-{word}:").into_bytes();
-    key.extend_from_slice(value.to_bytes());
-    CString::new(key).ok()
+    let named = props::text(list, MEMORY).map(CStr::to_owned);
+    let key = named.or_else(|| {
+        let (word, value) = KEYS.iter().find_map(|(key, word)| Some((word, props::text(list, key)?)))?;
+        let mut key = format!("{direction}-by-{word}:").into_bytes();
+        key.extend_from_slice(value.to_bytes());
+        CString::new(key).ok()
+    });
+    key.filter(|key| (1..=MAX_REMEMBERED_NAME).contains(&key.as_bytes().len()))
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use pulseaudio::protocol::{Command, PulseError};
+use pulseaudio::protocol::{self, Command, PulseError};
 use soundpost_pulse::limits::{MAX_CLIENT_SOUND, OUTPUT_PAUSE};
-use soundpost_pulse::{ClientId, Event};
+use soundpost_pulse::{ClientId, CloseReason, Event};
 
 use crate::rig::{Rig, playback, short};
 
@@ -50,6 +50,61 @@ fn nonsense_ends_its_connection_and_no_other() {
         let stream = bystander.play(&mut rig, short());
         assert_eq!(stream.requested_bytes, 14_112);
     }
+}
+
+#[test]
+fn who_hands_over_memory_nevertheless_is_told_why_it_ends() {
+    // REGISTER_MEMFD_SHMID with a number, as libpulse sends it with a descriptor beside it; then a block in that memory.
+    let registers = packet(b"L\0\0\0\x67L\xff\xff\xff\xffL\0\0\0\x05");
+    let refers = [&[0, 0, 0, 16][..], &[0; 12], &[0xa0, 0, 0, 0], &[0; 16]].concat();
+    for bytes in [registers, refers] {
+        let mut rig = Rig::new();
+        let client = rig.client(35);
+        assert_eq!(
+            rig.server.handle_input(client.id, &bytes, rig.now),
+            bytes.len().min(if bytes[4] == 0 { 20 } else { 35 })
+        );
+        rig.drain_events();
+        let reason = rig.events.iter().find_map(|event| match event {
+            Event::Close(_, CloseReason::Protocol(reason)) => Some(reason.clone()),
+            _ => None,
+        });
+        let reason = reason.expect("it is over");
+        assert!(reason.contains("shared memory") && reason.contains("declined"), "{reason}");
+        rig.server.disconnect(client.id);
+        assert_eq!(rig.server.clients_with_output().count(), 0);
+    }
+}
+
+#[test]
+fn only_clients_with_output_are_named_and_a_deaf_listener_hears_of_each_thing_once() {
+    let mut rig = Rig::new();
+    let mut listener = rig.client(35);
+    listener.order(&mut rig, &Command::Subscribe(protocol::SubscriptionMask::SINK_INPUT)).expect("subscribed");
+    let mut player = rig.client(35);
+    let stream = player.play(&mut rig, short());
+    listener.receive(&mut rig);
+    listener.events.clear();
+    assert_eq!(rig.server.clients_with_output().count(), 0);
+    let index = stream.stream_index;
+    for raw in 0..10_000 {
+        let mut volume = protocol::ChannelVolume::empty();
+        volume.push(protocol::Volume::from_u32_clamped(raw));
+        player
+            .order(&mut rig, &Command::SetSinkInputVolume(protocol::SetStreamVolumeParams { index, volume }))
+            .expect("set");
+        let passing = player.play(&mut rig, short());
+        player.order(&mut rig, &Command::DeletePlaybackStream(passing.channel)).expect("deleted");
+    }
+    assert_eq!(rig.server.clients_with_output().collect::<Vec<_>>(), [listener.id]);
+    let waits = rig.server.output(listener.id).len();
+    assert!(waits < 8 * 1024, "{waits} bytes wait");
+    rig.drain_events();
+    listener.receive(&mut rig);
+    let last = listener.events.pop_back();
+    let told = matches!(&last, Some(Command::SubscribeEvent(event)) if event.index == Some(index));
+    assert!(told, "the last it hears of is the stream that is there: {last:?}");
+    assert_eq!(rig.server.clients_with_output().count(), 0);
 }
 
 #[test]

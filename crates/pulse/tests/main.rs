@@ -5,6 +5,7 @@
 mod captures;
 mod hostile;
 mod real;
+mod restore;
 mod rig;
 mod scripted;
 mod sounds;

@@ -107,6 +107,17 @@ impl Client {
         self.receive(rig)
     }
 
+    /// Sends a command with a body that the crate does not write; the answer's payload.
+    pub(crate) fn send_raw(&mut self, rig: &mut Rig, command: u32, body: &[u8]) -> Option<Result<Vec<u8>, PulseError>> {
+        self.sequence += 1;
+        let numbers = [command, self.sequence].map(|number| [&b"L"[..], &number.to_be_bytes()].concat());
+        let body = [&numbers.concat(), body].concat();
+        let length = u32::try_from(body.len()).expect("a length");
+        let frame = [&length.to_be_bytes()[..], &[0xff; 4], &[0; 12], &body].concat();
+        rig.server.handle_input(self.id, &frame, rig.now);
+        self.receive(rig)
+    }
+
     /// Sends a command that is answered with something.
     pub(crate) fn ask<T: TagStructRead>(&mut self, rig: &mut Rig, command: &Command) -> Result<T, PulseError> {
         let payload = self.send(rig, command).expect("an answer")?;

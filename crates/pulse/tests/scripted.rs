@@ -210,7 +210,7 @@ fn what_there_is_none_of_is_answered_as_pulseaudio_does() {
     let mut rig = Rig::new();
     let mut client = rig.client(35);
     let name = |name: &std::ffi::CStr| Some(name.to_owned());
-    let extension = Command::Extension(protocol::ExtensionParams { index: None, name: name(c"module-stream-restore") });
+    let extension = Command::Extension(protocol::ExtensionParams { index: None, name: name(c"module-device-restore") });
     let profile =
         protocol::SetCardProfileParams { card_index: Some(0), card_name: None, profile_name: c"off".to_owned() };
     let port = protocol::SetPortParams { index: None, name: name(c"soundpost"), port_name: c"speaker".to_owned() };

@@ -170,6 +170,77 @@ fn a_write_that_does_not_fit_is_told_and_seeking_back_replaces() {
 }
 
 #[test]
+fn without_prebuffering_a_stream_runs_on_and_its_client_catches_up() {
+    let mut rig = Rig::new();
+    let mut client = rig.client(35);
+    let mut params = playback(BufferAttr { pre_buffering: 0, ..short() });
+    params.flags.start_corked = true;
+    let reply: protocol::CreatePlaybackStreamReply =
+        client.ask(&mut rig, &Command::CreatePlaybackStream(params)).expect("a stream");
+    let (channel, stream) = (reply.channel, last_playback(&rig));
+    assert!(!rig.events.contains(&Event::Readable(stream)));
+    client.order(&mut rig, &Command::CorkPlaybackStream(CorkStreamParams { channel, cork: false })).expect("uncorked");
+    assert!(rig.events.contains(&Event::Readable(stream)), "it plays although there is nothing");
+    assert!(pull(&mut rig, stream, TEN_MS) == [0; TEN_MS]);
+    client.receive(&mut rig);
+    client.events.clear();
+    // 20 ms from the beginning: the first 10 ms are too late.
+    client.write(&mut rig, channel, &[1; 2 * TEN_MS]);
+    assert!(pull(&mut rig, stream, 2 * TEN_MS) == [[1; TEN_MS], [0; TEN_MS]].concat());
+    assert!(pull(&mut rig, stream, TEN_MS) == [0; TEN_MS]);
+    client.receive(&mut rig);
+    let underflows = client.events.iter().filter(|event| matches!(event, Command::Underflow(_))).count();
+    assert_eq!(underflows, 1);
+    let timing = latency(&mut rig, &mut client, channel);
+    assert_eq!((timing.read_offset, timing.write_offset), (7056, 3528));
+    assert!(timing.playing);
+    // The end is that of what was written: 10 ms that are heard in 30 ms.
+    client.write(&mut rig, channel, &[2; 3 * TEN_MS]);
+    assert!(client.send(&mut rig, &Command::DrainPlaybackStream(channel)).is_none());
+    assert!(pull(&mut rig, stream, 2 * TEN_MS) == [[2; TEN_MS], [0; TEN_MS]].concat());
+    rig.pass(Duration::from_millis(39));
+    assert!(pull(&mut rig, stream, TEN_MS) == [0; TEN_MS]);
+    assert_eq!(client.receive(&mut rig), None);
+    rig.pass(Duration::from_millis(2));
+    assert_eq!(client.receive(&mut rig), Some(Ok(Vec::new())));
+}
+
+#[test]
+fn what_a_client_takes_for_heard_never_goes_back() {
+    let mut rig = Rig::new();
+    let mut client = rig.client(35);
+    let channel = client.play(&mut rig, short()).channel;
+    let stream = last_playback(&rig);
+    client.write(&mut rig, channel, &[1; 14_112]);
+    let mut heard = 0;
+    let mut out = [0; TEN_MS];
+    // The way to the ear gets longer and shorter by 200 ms, the stream runs dry, and it is stopped.
+    for turn in 0..400u32 {
+        let heard_in = if turn / 100 % 2 == 0 { 30_000 } else { 230_000 };
+        if turn % 130 != 129 {
+            client.write(&mut rig, channel, &[1; TEN_MS]);
+        }
+        let cork = |cork| Command::CorkPlaybackStream(CorkStreamParams { channel, cork });
+        if turn % 90 == 89 {
+            client.order(&mut rig, &cork(true)).expect("corked");
+            client.order(&mut rig, &cork(false)).expect("uncorked");
+            client.order(&mut rig, &Command::TriggerPlaybackStream(channel)).expect("triggered");
+        }
+        rig.server.pull(stream, &mut out, heard_in, rig.now);
+        for _ in 0..2 {
+            let timing = latency(&mut rig, &mut client, channel);
+            let read = u64::try_from(timing.read_offset).expect("an index") * 10_000 / 1764;
+            let takes = read.saturating_sub(timing.sink_usec);
+            assert!(takes >= heard, "turn {turn}: {takes} after {heard}");
+            heard = takes;
+            rig.pass(Duration::from_millis(5));
+        }
+        client.events.clear();
+    }
+    assert!(heard > 3_000_000, "{heard} of 4 s were heard");
+}
+
+#[test]
 fn streams_that_start_together_are_corked_together() {
     let mut rig = Rig::new();
     let mut client = rig.client(35);

@@ -2,12 +2,14 @@
 //! version stands beside it.
 
 mod create;
+mod restore;
 
 use std::ffi::CString;
 
 use pulseaudio::protocol::{CommandTag, Props};
 
 pub(crate) use self::create::{CreatePlayback, CreateRecord, CreateUpload, Flags};
+pub(crate) use self::restore::{EVENT, Entry, MODULE, Restore, VERSION};
 use crate::buffer::{BufferAttr, LatencyMode, RecordAttr};
 use crate::time::WallTime;
 use crate::wire::{RawVolume, Reader, WireError};
@@ -113,6 +115,7 @@ pub(crate) enum Request {
     },
     UnloadModule,
     Extension(Which),
+    Restore(Restore),
     CardProfile(Which, Option<CString>),
     PortLatencyOffset(Which, Option<CString>),
     ObjectMessage {
@@ -128,6 +131,9 @@ pub(crate) enum Request {
 pub(crate) enum Refused {
     #[error("command {0} is none that a client may send")]
     Command(u32),
+    /// A client that keeps to what was agreed on at login has no use for these.
+    #[error("it hands over shared memory (command {0}), which was declined at login: sound comes through the socket")]
+    SharedMemory(u32),
     #[error(transparent)]
     Wire(#[from] WireError),
 }
@@ -135,6 +141,10 @@ pub(crate) enum Refused {
 impl Request {
     /// Reads what follows a packet's command and number; `version` is the one that was agreed on.
     pub(crate) fn read(command: u32, version: u16, r: &mut Reader<'_>) -> Result<Self, Refused> {
+        const SHARED: [CommandTag; 2] = [CommandTag::RegisterMemfdShmid, CommandTag::EnableSrbchannel];
+        if SHARED.iter().any(|&tag| crate::wire::command_number(tag) == command) {
+            return Err(Refused::SharedMemory(command));
+        }
         let tag = client_command(command).ok_or(Refused::Command(command))?;
         let request = Self::body(tag, version, r)?.ok_or(Refused::Command(command))?;
         if !matches!(request, Self::Extension(_)) {
@@ -244,8 +254,15 @@ impl Request {
                 r.u32()?;
                 Self::UnloadModule
             }
-            // What follows belongs to the module, and there is none.
-            T::Extension => Self::Extension(which(r)?),
+            T::Extension => {
+                let module = which(r)?;
+                if module.index.is_none() && module.name.as_deref() == Some(MODULE) {
+                    Self::Restore(Restore::read(r)?)
+                } else {
+                    // What follows belongs to a module, and there is none.
+                    Self::Extension(module)
+                }
+            }
             T::SetCardProfile => Self::CardProfile(which(r)?, r.owned_string()?),
             T::SetPortLatencyOffset => {
                 let (card, port) = (which(r)?, r.owned_string()?);

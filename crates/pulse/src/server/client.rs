@@ -41,6 +41,8 @@ pub(super) struct Client {
     pub(super) recording_channels: Indices,
     /// What it wants to hear of.
     pub(super) mask: u32,
+    /// Whether it wants to hear of what is remembered of applications.
+    pub(super) hears_restore: bool,
     pub(super) output: Output,
     /// What it has not been told of what it wants to hear, as it does not read.
     pub(super) notices: Notices,
@@ -69,6 +71,7 @@ impl Client {
             recording: BTreeMap::new(),
             recording_channels: Indices::default(),
             mask: 0,
+            hears_restore: false,
             output: Output::default(),
             notices: Notices::default(),
             held_up: BTreeSet::new(),

@@ -1,6 +1,7 @@
 //! New streams.
 
 use std::collections::VecDeque;
+use std::ffi::CString;
 
 use pulseaudio::protocol::{
     self, ChannelMap, ChannelVolume, CreatePlaybackStreamReply, CreateRecordStreamReply, Props, PulseError,
@@ -20,9 +21,9 @@ use crate::limits::{MAX_CLIENT_PROPS, MAX_STREAMS};
 use crate::names;
 use crate::props;
 use crate::queue::Queue;
-use crate::request::{CreatePlayback, CreateRecord, Flags, Which};
+use crate::request::{CreatePlayback, CreateRecord, Flags, UpdateMode, Which};
 use crate::spec::{self, Spec, position, sample_format};
-use crate::stream::{Common, Owner, Playback, Record, memory_key};
+use crate::stream::{Common, MEMORY, Owner, Playback, Record, memory_key};
 use crate::timing::Timing;
 use crate::wire::{Packet, RawFormat, RawSpec, RawVolume};
 
@@ -37,8 +38,9 @@ impl Server {
         let channel = client.outgoing_channels.next(|channel| client.outgoing.contains_key(&channel));
         self.room_for_props(call, &request.props, 0)?;
 
-        let key = memory_key("sink-input", &request.props);
-        let kept = key.and_then(|key| self.remembered.get(&key)).cloned().unwrap_or_default();
+        let (list, memory) = self.stream_props(call, "sink-input", &request.props);
+        let kept = memory.as_ref().and_then(|key| self.remembered.get(key)).cloned().unwrap_or_default();
+        let mut placed = false;
         let mut sink = self.sink(&request.sink)?;
         let left_open = request.sink.index.is_none() && request.sink.name.is_none();
         let sync_sink = self.synced(call, request.sync).and_then(|id| self.playbacks.get(&id)).map(|other| other.sink);
@@ -50,7 +52,7 @@ impl Server {
             && let Some(name) = &kept.device
             && let Some(device) = self.sink_by_name(Some(name))
         {
-            sink = device;
+            (sink, placed) = (device, true);
         }
         let device = &self.sinks.get(&sink).ok_or(PulseError::NoEntity)?.device;
         ensure(!(device.suspended && request.flags.fail_on_suspend), PulseError::BadState)?;
@@ -71,10 +73,12 @@ impl Server {
             corked: request.corked,
             volume,
             muted,
-            props: request.props.clone(),
+            props: list,
             mode: request.mode,
             latency,
             no_move: request.flags.no_move,
+            memory,
+            placed,
             variable_rate: request.flags.variable_rate,
             fail_on_suspend: request.flags.fail_on_suspend,
         };
@@ -131,8 +135,9 @@ impl Server {
         let channel = client.recording_channels.next(|channel| client.recording.contains_key(&channel));
         self.room_for_props(call, &request.props, 0)?;
 
-        let key = memory_key("source-output", &request.props);
-        let kept = key.and_then(|key| self.remembered.get(&key)).cloned().unwrap_or_default();
+        let (list, memory) = self.stream_props(call, "source-output", &request.props);
+        let kept = memory.as_ref().and_then(|key| self.remembered.get(key)).cloned().unwrap_or_default();
+        let mut placed = false;
         let mut source = self.source(&request.source)?;
         let direct_on = request.direct_on_input.map(PlaybackId);
         if let Some(direct) = direct_on {
@@ -143,7 +148,7 @@ impl Server {
             && let Some(name) = &kept.device
             && let Some(device) = self.source_by_name(Some(name))
         {
-            source = device;
+            (source, placed) = (device, true);
         }
         let device = &self.sources.get(&source).ok_or(PulseError::NoEntity)?.device;
         ensure(!(device.suspended && request.flags.fail_on_suspend), PulseError::BadState)?;
@@ -158,10 +163,12 @@ impl Server {
             corked: request.corked,
             volume,
             muted,
-            props: request.props.clone(),
+            props: list,
             mode: request.mode,
             latency,
             no_move: request.flags.no_move,
+            memory,
+            placed,
             variable_rate: request.flags.variable_rate,
             fail_on_suspend: request.flags.fail_on_suspend,
         };
@@ -201,6 +208,23 @@ impl Server {
             format: formats::of_spec(&spec),
         });
         Ok(Answer::Reply(reply))
+    }
+
+    /// A new stream's properties: its own, and those of its client that it does not have, as far as there is room for
+    /// them; and under which name its application's choices are remembered.
+    fn stream_props(&self, call: &Call, direction: &str, own: &Props) -> (Props, Option<CString>) {
+        let mut list = own.clone();
+        if let Some(client) = self.clients.get(&call.client) {
+            list = props::updated(own, UpdateMode::Merge, &client.props);
+        }
+        let memory = memory_key(direction, &list);
+        if let Some(key) = &memory {
+            props::set(&mut list, MEMORY, key);
+        }
+        match self.room_for_props(call, &list, 0) {
+            Ok(()) => (list, memory),
+            Err(_) => (own.clone(), memory),
+        }
     }
 
     /// That a list of properties is within its own bounds, and within those of its client where `replaced` bytes of it

@@ -17,10 +17,26 @@ impl Server {
     /// Fills `out` with what `stream` plays next, in whole frames of its format; answers how many bytes.
     ///
     /// `heard_in` is the time in microseconds until the first of these bytes is heard, engine, wire and the listener's
-    /// own buffer included: what the client reads as latency follows from it. Where there is less than `out` has room for,
-    /// the stream has run dry, or is not to play yet; the client is told, and the rest of `out` counts as silence. So the
-    /// host asks for as much as it plays, no more.
+    /// own buffer included. Where there is less than `out` has room for, the stream has run dry, or is not to play yet;
+    /// the client is told, and the rest of `out` counts as silence. So the host asks for as much as it plays, no more,
+    /// and after fewer bytes than that not before [`Event::Readable`]. A stream without prebuffering never runs dry: where
+    /// its client has written nothing, it is silence that is pulled, and its client is told once.
+    ///
+    /// # Latency
+    ///
+    /// What a client reads as timing follows from `heard_in`. It takes for heard now the bytes that were pulled, less the
+    /// latency that it is told; and for the latency of what it writes now, what is written, less what is heard. From a
+    /// pull on, the latency that it is told is `heard_in` and the time that the pulled bytes last, less the time that has
+    /// passed since; at the next pull, `heard_in` has its say again. Where the new `heard_in` differs from what is left of
+    /// the old, the difference is not told at once, since players that keep pictures to the sound would see time jump:
+    /// what the client takes for heard runs slower or faster, as if the difference were to go away within a second, by
+    /// half at most. So it never goes back and never stands still, and after three seconds a twentieth of the difference is
+    /// left. A host whose `heard_in` is each time what the one before, less the time between, has led to, is told as it is.
+    ///
+    /// Where the stream runs dry or is corked, what is heard stands with the latency as it was last, and goes on from there;
+    /// before the first pull a client is told what [`set_sink_latency`](Self::set_sink_latency) says.
     pub fn pull(&mut self, stream: PlaybackId, out: &mut [u8], heard_in: u64, now: Now) -> usize {
+        self.now = now;
         let Some(playback) = self.playbacks.get_mut(&stream).filter(|playback| !playback.common.corked) else {
             return 0;
         };
@@ -148,6 +164,9 @@ impl Server {
 
     /// What `stream` has recorded, in whole frames of its format. `age` is the time in microseconds since its last frame
     /// was spoken.
+    ///
+    /// Of a stream with [`peak_detect`](crate::NewStream::peak_detect), a frame is the highest value of the stretch of sound
+    /// that it stands for, instead of sound at the stream's rate: [`Peaks`](crate::Peaks) makes them.
     ///
     /// What the client does not fetch in time waits up to the stream's longest buffer; what is pushed beyond is
     /// dropped. Answers how many bytes were taken.

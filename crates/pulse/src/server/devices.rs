@@ -47,11 +47,12 @@ impl Server {
             muted: false,
             ..config.clone()
         };
+        let before = self.defaults();
         self.sinks.insert(sink, Sink { device: Device::new(config), monitor });
         self.sources.insert(monitor, Source { device: Device::new(monitor_config), monitor_of: Some(sink) });
         self.notices.added(Facility::Sink, sink.0);
         self.notices.added(Facility::Source, monitor.0);
-        self.notices.changed(Facility::Server, u32::MAX);
+        self.follow_defaults(before, self.now);
         self.deliver();
         Ok((sink, monitor))
     }
@@ -64,9 +65,10 @@ impl Server {
     pub fn add_source(&mut self, config: DeviceConfig) -> Result<SourceId, DeviceError> {
         self.check_name(&config.name)?;
         let source = self.next_source();
+        let before = self.defaults();
         self.sources.insert(source, Source { device: Device::new(config), monitor_of: None });
         self.notices.added(Facility::Source, source.0);
-        self.notices.changed(Facility::Server, u32::MAX);
+        self.follow_defaults(before, self.now);
         self.deliver();
         Ok(source)
     }
@@ -159,10 +161,12 @@ impl Server {
         }
     }
 
-    /// Chooses the defaults in the host's name, as [`Event::Defaults`] told them at an earlier start.
+    /// Chooses the defaults in the host's name, as [`Event::Defaults`] told them at an earlier start. A name of a device
+    /// that is not there counts from when it is. Streams on the defaults that were follow, as after a client's choice.
     pub fn set_defaults(&mut self, sink: Option<CString>, source: Option<CString>) {
+        let before = self.defaults();
         (self.default_sink, self.default_source) = (sink, source);
-        self.notices.changed(Facility::Server, u32::MAX);
+        self.follow_defaults(before, self.now);
         self.deliver();
     }
 }

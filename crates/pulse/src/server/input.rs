@@ -33,6 +33,7 @@ impl Server {
     /// then): the host hands over the rest once it has sent some. Whatever the bytes are, they end in answers, events, and
     /// at worst in [`Event::Close`].
     pub fn handle_input(&mut self, id: ClientId, bytes: &[u8], now: Now) -> usize {
+        self.now = now;
         let mut rest = bytes;
         while self.wants_input(id) {
             match self.piece(id, &mut rest, now) {
@@ -97,7 +98,9 @@ impl Server {
     }
 
     /// AUTH: the version, and who it is. Shared memory in any form is declined by leaving its bits out of the reply, so
-    /// that clients send their sound through the socket.
+    /// that clients send their sound through the socket: to map a client's memory is to trust it not to shrink it under
+    /// the reader, which only a sealed memfd promises, and what it would save, a copy of a few kilobytes, is not what a
+    /// stream costs. A client that hands over memory nevertheless breaks the protocol, and its connection ends.
     fn authenticate(&mut self, call: &Call, reader: &mut Reader<'_>) -> Result<Answered, Breach> {
         let word = reader.u32()?;
         let cookie = reader.arbitrary()?;
@@ -161,7 +164,7 @@ impl Server {
             Request::Subscribe(mask) => self.subscribe(call, mask),
             Request::SetVolume(kind, which, volume) => self.set_volume(kind, &which, &volume),
             Request::SetMute(kind, which, mute) => self.set_mute(kind, &which, mute),
-            Request::SetDefault(kind, name) => self.set_default(kind, name.as_deref()),
+            Request::SetDefault(kind, name) => self.set_default(kind, name.as_deref(), call.now),
             Request::SetPort(kind, which, port) => self.set_port(kind, &which, port.as_deref()),
             Request::Suspend(kind, which, suspend) => self.suspend(kind, &which, suspend),
             Request::Kill(kind, index) => self.kill_one(kind, index),
@@ -169,6 +172,7 @@ impl Server {
             Request::LoadModule { name, argument } => Err(Self::load_module(name.as_deref(), argument.as_deref())),
             Request::UnloadModule => Err(PulseError::NoEntity),
             Request::Extension(module) => Err(Self::extension(&module)),
+            Request::Restore(command) => self.stream_restore(call, command),
             Request::CardProfile(card, profile) => Err(Self::no_card(&card, profile.as_deref())),
             Request::PortLatencyOffset(card, port) => Err(Self::no_card(&card, port.as_deref())),
             Request::ObjectMessage { path, message, parameters } => {

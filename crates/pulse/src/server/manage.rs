@@ -12,15 +12,13 @@ use super::notify::Facility;
 use super::{Answer, Answered, Call, Server};
 use crate::event::{Change, CloseReason, Event, Remembered};
 use crate::id::{ClientId, PlaybackId, RecordId, SinkId, SourceId};
+use crate::limits::MAX_REMEMBERED;
 use crate::names;
 use crate::request::{Kind, Which};
 use crate::spec;
-use crate::stream::memory_key;
+use crate::stream::{Playback, Record};
 use crate::time::Now;
 use crate::wire::Packet;
-
-/// Most choices that are remembered.
-const MAX_REMEMBERED: usize = 4096;
 
 impl Server {
     pub(super) fn set_volume(&mut self, kind: Kind, which: &Which, raw: &[u32]) -> Answered {
@@ -70,7 +68,7 @@ impl Server {
         let (volume, muted) = (common.volume, common.muted);
         self.events.push_back(Event::Playback(id, Change::Level { volume, muted }));
         self.notices.changed(Facility::SinkInput, id.0);
-        let key = self.playbacks.get(&id).and_then(|stream| memory_key("sink-input", &stream.common.props));
+        let key = self.playbacks.get(&id).and_then(|stream| stream.common.memory.clone());
         self.remember(key, |kept| (kept.volume, kept.muted) = (Some(volume), Some(muted)));
     }
 
@@ -82,23 +80,27 @@ impl Server {
         let (volume, muted) = (common.volume, common.muted);
         self.events.push_back(Event::Record(id, Change::Level { volume, muted }));
         self.notices.changed(Facility::SourceOutput, id.0);
-        let key = self.records.get(&id).and_then(|stream| memory_key("source-output", &stream.common.props));
+        let key = self.records.get(&id).and_then(|stream| stream.common.memory.clone());
         self.remember(key, |kept| (kept.volume, kept.muted) = (Some(volume), Some(muted)));
     }
 
-    fn remember(&mut self, key: Option<CString>, change: impl FnOnce(&mut Remembered)) {
+    pub(super) fn remember(&mut self, key: Option<CString>, change: impl FnOnce(&mut Remembered)) {
         let Some(key) = key else { return };
-        if self.remembered.len() >= MAX_REMEMBERED && !self.remembered.contains_key(&key) {
+        let before = self.remembered.get(&key);
+        if before.is_none() && self.remembered.len() >= MAX_REMEMBERED {
             return;
         }
-        let kept = self.remembered.entry(key.clone()).or_default();
-        change(kept);
-        self.events.push_back(Event::Remember(key, kept.clone()));
+        let mut kept = before.cloned().unwrap_or_default();
+        change(&mut kept);
+        if before != Some(&kept) {
+            self.keep(key, kept);
+        }
     }
 
-    pub(super) fn set_default(&mut self, kind: Kind, name: Option<&CStr>) -> Answered {
+    pub(super) fn set_default(&mut self, kind: Kind, name: Option<&CStr>, now: Now) -> Answered {
         let none = name == Some(names::NONE);
         ensure(none || name.is_none_or(names::is_valid), PulseError::Invalid)?;
+        let before = self.defaults();
         if kind == Kind::Sink {
             let sink = if none { None } else { Some(self.sink_by_name(name).ok_or(PulseError::NoEntity)?) };
             self.default_sink = sink.and_then(|id| self.sinks.get(&id)).map(|sink| sink.device.config.name.clone());
@@ -106,10 +108,37 @@ impl Server {
             let source = if none { None } else { Some(self.source_by_name(name).ok_or(PulseError::NoEntity)?) };
             self.default_source = source.and_then(|id| self.sources.get(&id)).map(|s| s.device.config.name.clone());
         }
-        self.notices.changed(Facility::Server, u32::MAX);
+        self.follow_defaults(before, now);
         let (sink, source) = (self.default_sink.clone(), self.default_source.clone());
         self.events.push_back(Event::Defaults { sink, source });
         Ok(Answer::Ack)
+    }
+
+    /// The default devices as they are now.
+    pub(super) fn defaults(&self) -> (Option<SinkId>, Option<SourceId>) {
+        (self.default_sink(), self.default_source())
+    }
+
+    /// The default devices may be others than `before`: streams on those move to the new ones, but for such as were put
+    /// where they are or must stay.
+    pub(super) fn follow_defaults(&mut self, before: (Option<SinkId>, Option<SourceId>), now: Now) {
+        self.notices.changed(Facility::Server, u32::MAX);
+        let after = self.defaults();
+        if let (Some(old), Some(new)) = (before.0, after.0)
+            && old != new
+        {
+            let follows = |stream: &Playback| stream.sink == old && !stream.common.placed && !stream.common.no_move;
+            let streams: Vec<_> = self.playbacks.iter().filter(|(_, s)| follows(s)).map(|(&id, _)| id).collect();
+            streams.into_iter().for_each(|stream| self.move_playback(stream, new, now));
+        }
+        if let (Some(old), Some(new)) = (before.1, after.1)
+            && old != new
+        {
+            let free = |stream: &Record| !stream.common.placed && !stream.common.no_move && stream.direct_on.is_none();
+            let streams = self.records.iter().filter(|(_, stream)| stream.source == old && free(stream));
+            let streams: Vec<_> = streams.map(|(&id, _)| id).collect();
+            streams.into_iter().for_each(|stream| self.move_record(stream, new));
+        }
     }
 
     /// Devices here have no ports.
@@ -229,20 +258,40 @@ impl Server {
             let (id, sink) = (PlaybackId(index), self.sink(device)?);
             let stream = self.playbacks.get(&id).ok_or(PulseError::NoEntity)?;
             ensure(!stream.common.no_move, PulseError::Invalid)?;
-            let key = memory_key("sink-input", &stream.common.props);
-            self.move_playback(id, sink, now);
+            let key = stream.common.memory.clone();
+            self.place_playback(id, sink, now);
             let name = self.sinks.get(&sink).map(|sink| sink.device.config.name.clone());
-            self.remember(key, |kept| kept.device = name);
+            let placed = Some(sink) != self.default_sink();
+            self.remember(key, |kept| kept.device = name.filter(|_| placed));
         } else {
             let (id, source) = (RecordId(index), self.source(device)?);
             let stream = self.records.get(&id).ok_or(PulseError::NoEntity)?;
             ensure(!stream.common.no_move && stream.direct_on.is_none(), PulseError::Invalid)?;
-            let key = memory_key("source-output", &stream.common.props);
-            self.move_record(id, source);
+            let key = stream.common.memory.clone();
+            self.place_record(id, source);
             let name = self.sources.get(&source).map(|source| source.device.config.name.clone());
-            self.remember(key, |kept| kept.device = name);
+            let placed = Some(source) != self.default_source();
+            self.remember(key, |kept| kept.device = name.filter(|_| placed));
         }
         Ok(Answer::Ack)
+    }
+
+    /// Moves a stream as the user wants it. Who chooses the default device wants whatever is the default.
+    pub(super) fn place_playback(&mut self, id: PlaybackId, sink: SinkId, now: Now) {
+        let placed = Some(sink) != self.default_sink();
+        if let Some(stream) = self.playbacks.get_mut(&id) {
+            stream.common.placed = placed;
+        }
+        self.move_playback(id, sink, now);
+    }
+
+    /// The same for a record stream.
+    pub(super) fn place_record(&mut self, id: RecordId, source: SourceId) {
+        let placed = Some(source) != self.default_source();
+        if let Some(stream) = self.records.get_mut(&id) {
+            stream.common.placed = placed;
+        }
+        self.move_record(id, source);
     }
 
     pub(super) fn move_playback(&mut self, id: PlaybackId, sink: SinkId, now: Now) {
@@ -296,7 +345,7 @@ impl Server {
         if fine && argument.is_none_or(text) { PulseError::ModInitFailed } else { PulseError::Invalid }
     }
 
-    /// A message to a module's extension: there is none.
+    /// A message to the extension of a module that is none here.
     pub(super) fn extension(module: &Which) -> PulseError {
         let text = module.name.as_deref().is_none_or(|name| name.to_str().is_ok());
         if text && module.index.is_some() != module.name.is_some() {

@@ -11,6 +11,7 @@ mod lookup;
 mod manage;
 mod notify;
 mod output;
+mod restore;
 mod samples;
 mod streams;
 
@@ -32,7 +33,7 @@ use crate::limits::MAX_CLIENTS;
 use crate::props;
 use crate::spec::Spec;
 use crate::stream::{Playback, Record};
-use crate::time::Now;
+use crate::time::{Now, WallTime};
 use crate::wire::Packet;
 
 /// Bytes of a cookie.
@@ -102,6 +103,8 @@ pub struct Server {
     /// Whose output is not empty.
     with_output: BTreeSet<ClientId>,
     timers: BTreeSet<(Instant, Timer)>,
+    /// When the last call was that said so.
+    now: Now,
     client_indices: Indices,
     sink_indices: Indices,
     source_indices: Indices,
@@ -158,6 +161,7 @@ impl Server {
             listeners: BTreeSet::new(),
             with_output: BTreeSet::new(),
             timers: BTreeSet::new(),
+            now: Now { at: Instant::ORIGIN, wall: WallTime::default() },
             client_indices: Indices::default(),
             sink_indices: Indices::default(),
             source_indices: Indices::default(),
@@ -173,6 +177,7 @@ impl Server {
     ///
     /// [`TooManyClients`]; the host closes the connection.
     pub fn connect(&mut self, peer: Peer, now: Now) -> Result<ClientId, TooManyClients> {
+        self.now = now;
         if self.clients.len() >= MAX_CLIENTS {
             return Err(TooManyClients);
         }
@@ -226,6 +231,7 @@ impl Server {
 
     /// Does what is due by `now`.
     pub fn handle_timeout(&mut self, now: Now) {
+        self.now = now;
         while let Some(&(at, timer)) = self.timers.first()
             && at <= now.at
         {
@@ -241,11 +247,6 @@ impl Server {
         }
         self.deliver();
     }
-
-    /// What an application's streams had when they were last changed, as [`Event::Remember`] told it.
-    pub fn restore(&mut self, key: CString, value: Remembered) {
-        self.remembered.insert(key, value);
-    }
 }
 
 #[cfg(test)]
@@ -255,7 +256,6 @@ mod tests {
     use super::*;
     use crate::limits::OUTPUT_MAX;
     use crate::spec::default_map;
-    use crate::time::WallTime;
 
     #[test]
     fn a_client_for_which_too_much_waits_is_given_up() {

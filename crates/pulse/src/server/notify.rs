@@ -18,6 +18,8 @@ pub(super) enum Facility {
     Client,
     Sample,
     Server,
+    /// What is remembered of applications. Nothing that SUBSCRIBE knows: the extension's own subscribers hear of it.
+    Restore,
 }
 
 impl Facility {
@@ -30,6 +32,7 @@ impl Facility {
             Self::Client => 5,
             Self::Sample => 6,
             Self::Server => 7,
+            Self::Restore => 31,
         }
     }
 }
@@ -103,7 +106,7 @@ impl Server {
         let listeners: Vec<_> = self.listeners.iter().copied().collect();
         for id in listeners {
             let Some(client) = self.clients.get_mut(&id).filter(|client| !client.closing) else { continue };
-            let mask = client.mask;
+            let mask = client.mask | if client.hears_restore { 1 << Facility::Restore.number() } else { 0 };
             let heard = happened.iter().filter(|(facility, ..)| mask & 1 << facility.number() != 0);
             if client.output.len() > GATHER || !client.notices.is_empty() {
                 heard.for_each(|&(facility, kind, index)| client.notices.post(facility, kind, index));
@@ -124,7 +127,20 @@ impl Server {
         }
     }
 
+    /// Keeps who is to be told of anything.
+    pub(super) fn note_listener(&mut self, id: ClientId) {
+        if self.clients.get(&id).is_some_and(|client| client.mask != 0 || client.hears_restore) {
+            self.listeners.insert(id);
+        } else {
+            self.listeners.remove(&id);
+        }
+    }
+
     fn tell_notice(&mut self, id: ClientId, (facility, kind, index): (Facility, u32, u32)) {
+        if facility == Facility::Restore {
+            self.tell_restore(id);
+            return;
+        }
         let packet = Short::two(CommandTag::SubscribeEvent, facility.number() | kind, index);
         self.send_bytes(id, packet.bytes());
     }

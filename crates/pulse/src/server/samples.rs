@@ -3,7 +3,7 @@
 use std::ffi::{CStr, CString};
 use std::sync::Arc;
 
-use pulseaudio::protocol::{CreateUploadStreamReply, Props, PulseError};
+use pulseaudio::protocol::{ChannelVolume, CreateUploadStreamReply, Props, PulseError};
 
 use super::client::Outgoing;
 use super::create::spec_of;
@@ -19,7 +19,7 @@ use crate::props;
 use crate::queue::Queue;
 use crate::request::{CreateUpload, UpdateMode, Which};
 use crate::spec::{self, Spec};
-use crate::stream::{Common, Playback, Upload};
+use crate::stream::{Common, MEMORY, Playback, Upload, memory_key};
 
 #[derive(Debug)]
 pub(super) struct Sample {
@@ -97,8 +97,6 @@ impl Server {
         let attr = BufferAttr { max_length: length, target_length: length, prebuf: 0, min_request: length };
         let spec = sample.spec;
         let queue = Queue::of_sample(&sample.bytes, spec.frame(), spec.silence());
-        let full = spec::volume(&vec![volume; spec.channels().into()]);
-        let volume = full.unwrap_or_else(|| pulseaudio::protocol::ChannelVolume::norm(spec.channels()));
         // What the request says counts most, then the sample's own properties, then the client's.
         let mut props = props::updated(&sample.props, UpdateMode::Replace, &list);
         if let Some(client) = self.clients.get(&call.client) {
@@ -107,6 +105,15 @@ impl Server {
         if props.get_bytes(c"media.name").is_none() {
             props::set(&mut props, c"media.name", name);
         }
+        let memory = memory_key("sink-input", &props);
+        if let Some(key) = &memory {
+            props::set(&mut props, MEMORY, key);
+        }
+        // Who leaves the volume open gets that of his event sounds.
+        let kept = memory.as_ref().and_then(|key| self.remembered.get(key)).cloned().unwrap_or_default();
+        let given = spec::volume(&vec![volume; spec.channels().into()]).or(kept.volume);
+        let volume = given.map_or_else(|| ChannelVolume::norm(spec.channels()), |v| spec::fitted(&v, spec.channels()));
+        let muted = kept.muted.unwrap_or(false);
         let id = PlaybackId(self.playback_indices.next(|index| self.playbacks.contains_key(&PlaybackId(index))));
         let mixing = Mixing::default();
         self.events.push_back(Event::NewPlayback(Box::new(NewStream {
@@ -116,7 +123,7 @@ impl Server {
             spec,
             corked: false,
             volume,
-            muted: false,
+            muted,
             latency: 0,
             mixing,
             peak_detect: false,
@@ -128,11 +135,13 @@ impl Server {
             spec,
             corked: false,
             volume,
-            muted: false,
+            muted,
             props,
             mode: LatencyMode::default(),
             latency: 0,
             no_move: false,
+            memory,
+            placed: false,
             variable_rate: false,
             fail_on_suspend: false,
         };

@@ -326,11 +326,7 @@ impl Server {
         if let Some(client) = self.clients.get_mut(&call.client) {
             client.mask = mask;
         }
-        if mask == 0 {
-            self.listeners.remove(&call.client);
-        } else {
-            self.listeners.insert(call.client);
-        }
+        self.note_listener(call.client);
         Ok(Answer::Ack)
     }
 

@@ -89,6 +89,11 @@ impl<'a> Reader<'a> {
         if got == expected { Ok(()) } else { Err(WireError::Tag { expected: name, got }) }
     }
 
+    /// Whether everything was read.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(crate) fn u32(&mut self) -> Result<u32, WireError> {
         self.tag(b'L', "a number")?;
         self.word()

@@ -90,7 +90,7 @@ fn step(script: &mut Script<'_>, world: &mut World) {
 }
 
 fn host(script: &mut Script<'_>, world: &mut World) {
-    match script.u8() % 5 {
+    match script.u8() % 7 {
         0 => {
             if let Ok((sink, _)) = world.server.add_sink(device(if script.u8().is_multiple_of(2) { "a" } else { "b" }))
             {
@@ -103,6 +103,13 @@ fn host(script: &mut Script<'_>, world: &mut World) {
             }
         }
         2 if world.clients.len() < 8 => world.log_in(script.u8()),
+        4 => play(script, world),
+        5 => {
+            // A choice of devices that may not be there.
+            let name = |choice: u8| [None, Some(c"a"), Some(c"b"), Some(c"c")].get(usize::from(choice % 4)).copied();
+            let (sink, source) = (name(script.u8()).flatten(), name(script.u8()).flatten());
+            world.server.set_defaults(sink.map(CString::from), source.map(CString::from));
+        }
         3 => world.server.kill(world.clients.first().copied().unwrap_or(world.first)),
         _ => {
             if let Some(&sink) = world.sinks.first() {
@@ -110,6 +117,38 @@ fn host(script: &mut Script<'_>, world: &mut World) {
             }
         }
     }
+}
+
+/// A stream with any lengths, without prebuffering as well, and sound in it.
+fn play(script: &mut Script<'_>, world: &mut World) {
+    let Some(&client) = world.clients.first() else { return };
+    let length = |script: &mut Script<'_>| match script.u8() {
+        0 => 0,
+        1..=63 => u32::MAX,
+        more => u32::from(more) * 97,
+    };
+    let params = protocol::PlaybackStreamParams {
+        sample_spec: protocol::SampleSpec { format: SampleFormat::S16Le, channels: 2, sample_rate: 44_100 },
+        channel_map: default_map(2),
+        buffer_attr: protocol::stream::BufferAttr {
+            max_length: length(script),
+            target_length: length(script),
+            pre_buffering: length(script),
+            minimum_request_length: length(script),
+            fragment_size: 0,
+        },
+        sync_id: u32::from(script.u8() % 4),
+        cvolume: Some(protocol::ChannelVolume::norm(2)),
+        ..protocol::PlaybackStreamParams::default()
+    };
+    let mut bytes = Vec::new();
+    let command = Command::CreatePlaybackStream(params);
+    if protocol::write_command_message(&mut bytes, 9, &command, 35).is_err() {
+        panic!("a request that cannot be written");
+    }
+    world.server.handle_input(client, &bytes, world.now);
+    let sound = vec![3; usize::from(script.u8()) * 64];
+    world.server.handle_input(client, &frame(u32::from(script.u8() % 4), 0, 0, &sound), world.now);
 }
 
 /// A packet of tagged values that a client could send.
@@ -121,7 +160,7 @@ fn body(script: &mut Script<'_>) -> Vec<u8> {
         return body;
     }
     for _ in 0..script.u8() % 40 {
-        match script.u8() % 18 {
+        match script.u8() % 19 {
             0 | 1 => body.extend([&b"L\0\0\0"[..], &[script.u8() % 4]].concat()),
             2 => body.extend([&b"L"[..], &script.u32().to_be_bytes()].concat()),
             3 | 4 => body.extend(b"L\xff\xff\xff\xff"),
@@ -134,7 +173,8 @@ fn body(script: &mut Script<'_>) -> Vec<u8> {
             14 => body.extend(b"v\x02\0\x01\0\0\0\x01\0\0"),
             15 => body.extend(b"Ptmedia.name\0L\0\0\0\x02x\0\0\0\x02a\0N"),
             16 => body.extend([&b"T"[..], &script.u32().to_be_bytes(), &script.u32().to_be_bytes()].concat()),
-            _ => body.extend([&b"B"[..], &[script.u8() % 2]].concat()),
+            17 => body.extend([&b"B"[..], &[script.u8() % 2]].concat()),
+            _ => body.extend(b"tmodule-stream-restore\0"),
         }
     }
     body
@@ -234,6 +274,10 @@ impl World {
                 _ => {}
             }
         }
+        let named: Vec<ClientId> = self.server.clients_with_output().collect();
+        let have: Vec<ClientId> =
+            self.clients.iter().copied().filter(|&client| !self.server.output(client).is_empty()).collect();
+        assert!(named.len() == have.len() && have.iter().all(|id| named.contains(id)), "{named:?} is not {have:?}");
         for client in self.clients.clone() {
             let output = self.server.output(client).to_vec();
             assert!(output.len() <= OUTPUT_MAX);
