@@ -26,7 +26,7 @@ pub(super) struct Feed {
     adapter: Adapter,
     /// The server has something to pull, as far as is known.
     pub(super) readable: bool,
-    /// The last pull got all that was asked for.
+    /// At the last look the server had all that was missing.
     full: bool,
     heard: Heard,
     /// Frames written, since the stream was opened.
@@ -43,6 +43,20 @@ pub(super) struct Look {
     pub(super) late: bool,
     /// How long a frame takes from the mix to the ear, where a pass has told it.
     pub(super) onward: Option<Duration>,
+    /// The engine would have taken more than the client has sent so far.
+    pub(super) hungry: bool,
+}
+
+/// When a stream is topped up, and how far.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timing {
+    pub(super) lead: Duration,
+    /// What comes after the engine's endpoints.
+    pub(super) behind: Hns,
+    /// The time from the mix to the ear, for a stream of which nothing was mixed yet.
+    pub(super) guess: Duration,
+    /// A pass has just been.
+    pub(super) passed: bool,
 }
 
 impl Feed {
@@ -79,14 +93,13 @@ impl Feed {
         self.writer.stats().levels
     }
 
-    /// Gives the engine what is missing up to `lead`, as far as the server has it. `behind` is what comes after the
-    /// engine's endpoints; `guess` the time from the mix to the ear for a stream of which nothing was mixed yet.
+    /// Gives the engine what is missing up to the lead, as far as the server has it. `passed`: a pass has just been.
     pub(super) fn top_up(
         &mut self,
         id: PlaybackId,
         server: &mut Server,
         now: Now,
-        (lead, behind, guess): (Duration, Hns, Duration),
+        Timing { lead, behind, guess, passed }: Timing,
         room: &mut Vec<u8>,
     ) -> Look {
         let mut look = Look::default();
@@ -106,7 +119,14 @@ impl Feed {
             self.heard.begin();
         }
         let target = FrameCount::new(u32::try_from(rate.frames_in_duration(lead)).unwrap_or(0));
-        let missing = target.saturating_sub(queued).min(self.writer.space());
+        let mut missing = target.saturating_sub(queued).min(self.writer.space());
+        let there = self.adapter.frames_of(server.available(id));
+        self.full = there >= missing;
+        // A stream is dry, and its client told, when the engine has nothing more of it: until then it may still send.
+        if !(passed && queued.is_zero()) {
+            missing = missing.min(there);
+        }
+        look.hungry = !self.full;
         let wanted = self.adapter.bytes_for(missing);
         if wanted == 0 {
             return look;
@@ -119,8 +139,11 @@ impl Feed {
         let heard_in = self.heard.measure(now.at, measured, played);
         let micros = u64::try_from(heard_in.as_micros()).unwrap_or(u64::MAX);
         let pulled = server.pull(id, room, micros, now);
-        self.full = pulled == wanted;
-        self.readable = self.full;
+        if pulled < wanted {
+            // It has run dry: the server says when there is more.
+            self.readable = false;
+            look.hungry = false;
+        }
         let sound = self.adapter.to_engine(room.get(..pulled).unwrap_or_default());
         for direct in &mut self.directs {
             direct.write(sound);

@@ -94,6 +94,11 @@ impl Memory {
 
     /// An application's choice.
     pub(super) fn remember(&mut self, key: CString, value: Remembered, now: Instant) {
+        self.write_at.get_or_insert(now + GATHER);
+        if value == Remembered::default() {
+            self.applications.remove(&key);
+            return;
+        }
         self.changes += 1;
         self.applications.insert(key, (self.changes, value));
         if self.applications.len() > MOST
@@ -101,7 +106,6 @@ impl Memory {
         {
             self.applications.remove(&oldest);
         }
-        self.write_at.get_or_insert(now + GATHER);
     }
 
     /// The default devices, as a client has chosen them.
@@ -244,6 +248,8 @@ mod tests {
             memory.remember(CString::new(format!("app {k}")).unwrap(), had(k), now);
         }
         memory.remember(c"app 2".to_owned(), had(7), now);
+        memory.remember(c"gone".to_owned(), had(1), now);
+        memory.remember(c"gone".to_owned(), Remembered::default(), now);
         memory.defaults(Some(c"soundpost".to_owned()), None, now);
         let at = memory.next_timeout().unwrap();
         assert_eq!(at, now + GATHER);
@@ -252,7 +258,7 @@ mod tests {
         drop(memory);
         let again = Memory::load(Some(path), &mut server());
         assert_eq!(again.default_sink.as_deref(), Some(c"soundpost"));
-        assert_eq!(again.applications.len(), MOST);
+        assert_eq!(again.applications.len(), MOST - 1);
         assert_eq!(again.applications[c"app 2"].1, had(7));
         assert!(!again.applications.contains_key(c"app 1") && again.applications.contains_key(c"app 3"));
     }

@@ -22,7 +22,6 @@ mod feed;
 mod heard;
 mod memory;
 mod monitor;
-mod peaks;
 mod places;
 mod samples;
 mod service;

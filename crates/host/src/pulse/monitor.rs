@@ -206,7 +206,7 @@ mod tests {
         let half: Vec<f32> = sent.iter().map(|value| value * 0.5).collect();
         let from = 2_000;
         let start = heard.windows(500).position(|seen| seen == &half[from..from + 500]).expect("heard");
-        let length = heard.len() - start;
+        let length = (heard.len() - start).min(half.len() - from);
         assert!(length > 40_000, "{length}");
         assert_eq!(heard[start..], half[from..from + length]);
         assert!(start - from <= 2 * 4 * 480, "{} samples late", start - from);

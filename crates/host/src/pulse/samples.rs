@@ -67,6 +67,12 @@ impl Adapter {
         frames.as_usize() / repeat * drop * self.frame
     }
 
+    /// How many of the engine's frames `bytes` of the client's come to.
+    pub(super) fn frames_of(&self, bytes: usize) -> FrameCount {
+        let (repeat, drop) = (index(self.stretch.repeat), index(self.stretch.drop));
+        FrameCount::from_usize((bytes / self.frame / drop).saturating_mul(repeat))
+    }
+
     /// Turns each of the client's channels down to this share; an empty slice: none of them.
     pub(super) fn set_shares(&mut self, shares: &[f32]) {
         self.factors.clear();

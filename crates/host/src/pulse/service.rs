@@ -153,6 +153,8 @@ impl<S: PulseSession> Service<S> {
         self.settle(now);
         if passed {
             self.streams.after_pass(&mut self.server, now);
+        } else {
+            self.streams.after_input(&mut self.server, now);
         }
         self.streams.handle_timeout(&mut self.server, now);
         self.settle(now);

@@ -6,16 +6,16 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use soundpost_core::{Format, Gain, Instant, SampleFormat, SampleRate};
+use soundpost_core::{Format, Gain, Instant, SampleRate};
 use soundpost_engine::{DeviceId, EngineError, StreamConfig, StreamId, StreamReader, StreamWriter};
 use soundpost_pulse::buffer::LatencyRange;
 use soundpost_pulse::{
-    Change, DeviceConfig, Event, NewStream, Now, PlaybackId, Props, RecordId, SampleFormat as Sample, Server, SinkId,
-    SourceId, Spec, default_map,
+    Change, DeviceConfig, Event, NewStream, Now, PlaybackId, Props, RecordId, SampleFormat, Server, SinkId, SourceId,
+    Spec, default_map,
 };
 
 use super::balance;
-use super::feed::{DEVICE, Feed, FeedParts, Lead};
+use super::feed::{DEVICE, Feed, FeedParts, Lead, Timing};
 use super::memory::Memory;
 use super::samples::Adapter;
 use super::take::{Direct, From, Take, TakeParts};
@@ -49,12 +49,14 @@ pub(super) struct Streams<S> {
     /// How long a frame takes from the mix to the endpoint's end, as a pass has told it last.
     onward: Duration,
     room: Vec<u8>,
+    /// Streams of which the engine would have taken more than their clients had sent; kept to save its memory.
+    hungry: Vec<PlaybackId>,
 }
 
 /// The format of a device's mix as clients see it.
 pub(super) fn mix_spec(rate: SampleRate) -> io::Result<Spec> {
     // Every rate of the engine's is one of the protocol's.
-    Spec::new(Sample::Float32Le, rate.get(), default_map(2)).ok_or_else(|| io::Error::other("no such rate"))
+    Spec::new(SampleFormat::Float32Le, rate.get(), default_map(2)).ok_or_else(|| io::Error::other("no such rate"))
 }
 
 impl<S: PulseSession> Streams<S> {
@@ -65,14 +67,15 @@ impl<S: PulseSession> Streams<S> {
         wake: Arc<Wake>,
         now: Instant,
     ) -> io::Result<Self> {
-        let lead = Lead::new(config.period.to_duration(), now);
+        let period = config.period.to_duration();
+        let lead = Lead::new(period, now);
         let device = |name: &CStr, description: &CStr, icon: &CStr, rate| -> io::Result<DeviceConfig> {
             let mut props = Props::new();
             props.set_bytes(c"device.description", description.to_bytes_with_nul());
             props.set_bytes(c"device.class", c"sound".to_bytes_with_nul());
             props.set_bytes(c"device.icon_name", icon.to_bytes_with_nul());
             let (name, description) = (name.to_owned(), description.to_owned());
-            let range = range(&lead);
+            let range = range(&lead, period);
             let spec = mix_spec(rate)?;
             Ok(DeviceConfig { name, description, spec, range, props, volume: None, muted: false })
         };
@@ -97,6 +100,7 @@ impl<S: PulseSession> Streams<S> {
             lead,
             onward: Duration::ZERO,
             room: Vec::new(),
+            hungry: Vec::new(),
         })
     }
 
@@ -213,12 +217,11 @@ impl<S: PulseSession> Streams<S> {
     /// Opens what a recording needs, from the device that it is on now.
     fn take(&mut self, id: RecordId, mut parts: TakeParts) -> Result<Take, EngineError> {
         let rate = if parts.source == self.monitor { self.config.rate } else { SampleRate::HZ_48000 };
-        let (adapter, meter) = parts.way(rate);
+        let (adapter, format, meter) = parts.way(rate);
         let direct = parts.direct_on.and_then(|playback| self.feeds.get_mut(&playback));
-        if let (Some(_), Some(meter)) = (&direct, meter) {
-            return Ok(Take { parts, from: From::Level { meter, adapter, since: None } });
+        if direct.is_some() && meter.is_some() {
+            return Ok(Take { parts, from: From::Level { adapter, since: None, owed: 0 } });
         }
-        let (adapter, meter) = parts.way(rate);
         let mut gain = balance::split(&parts.volume).0;
         let device = if let Some(feed) = direct {
             let mut engine = self.session.engine();
@@ -236,10 +239,6 @@ impl<S: PulseSession> Streams<S> {
             }
         } else {
             self.config.microphone
-        };
-        let format = match &meter {
-            Some(_) => Format { sample: SampleFormat::F32, rate, layout: DEVICE },
-            None => adapter.format(),
         };
         let (stream, reader) = self.open_reader(device, format, &parts, gain)?;
         Ok(Take { parts, from: From::Engine { stream, reader, adapter, meter } })
@@ -389,20 +388,41 @@ impl<S: PulseSession> Streams<S> {
         Ok(())
     }
 
+    fn timing(&self, passed: bool) -> Timing {
+        let behind = self.session.behind_endpoint();
+        Timing { lead: self.lead.get(), behind, guess: self.onward, passed }
+    }
+
     fn top_up(&mut self, server: &mut Server, id: PlaybackId, now: Now) {
+        let timing = self.timing(false);
         let Some(feed) = self.feeds.get_mut(&id) else { return };
-        let timing = (self.lead.get(), self.session.behind_endpoint(), self.onward);
-        feed.top_up(id, server, now, timing, &mut self.room);
+        if feed.top_up(id, server, now, timing, &mut self.room).hungry {
+            self.hungry.push(id);
+        }
+    }
+
+    /// Clients have sent something: streams that the engine would have taken more of are looked at again.
+    pub(super) fn after_input(&mut self, server: &mut Server, now: Now) {
+        if self.hungry.is_empty() {
+            return;
+        }
+        let timing = self.timing(false);
+        let Self { hungry, feeds, room, .. } = self;
+        hungry.retain(|id| feeds.get_mut(id).is_some_and(|feed| feed.top_up(*id, server, now, timing, room).hungry));
     }
 
     /// A pass has taken what streams had, or brought what was recorded.
     pub(super) fn after_pass(&mut self, server: &mut Server, now: Now) {
-        let behind = self.session.behind_endpoint();
+        let timing = self.timing(true);
         let (mut late, mut onward) = (false, None);
+        self.hungry.clear();
         for (id, feed) in &mut self.feeds {
-            let look = feed.top_up(*id, server, now, (self.lead.get(), behind, self.onward), &mut self.room);
+            let look = feed.top_up(*id, server, now, timing, &mut self.room);
             late |= look.late;
             onward = onward.max(look.onward);
+            if look.hungry {
+                self.hungry.push(*id);
+            }
         }
         for (id, take) in &mut self.takes {
             match take.parts.direct_on.filter(|_| take.stream().is_none()) {
@@ -410,7 +430,7 @@ impl<S: PulseSession> Streams<S> {
                 Some(playback) => {
                     let Some(feed) = self.feeds.get(&playback) else { continue };
                     let levels = feed.levels().peak;
-                    take.hand_over_level(*id, server, now, (&levels, self.config.rate));
+                    take.hand_over_level(*id, server, now, &levels);
                 }
             }
         }
@@ -419,7 +439,7 @@ impl<S: PulseSession> Streams<S> {
         }
         if self.lead.learn(late, now.at) {
             tracing::debug!(lead = ?self.lead.get(), late, "sound kept ahead for applications");
-            server.set_sink_range(self.sink, range(&self.lead), now);
+            server.set_sink_range(self.sink, range(&self.lead, self.config.period.to_duration()), now);
         }
     }
 
@@ -453,9 +473,11 @@ fn product(gain: Gain, feed: &Feed) -> Gain {
     Gain::new(gain.get() * of_stream.get())
 }
 
-fn range(lead: &Lead) -> LatencyRange {
-    let micros = u64::try_from(lead.get().as_micros()).unwrap_or(u64::MAX);
-    LatencyRange { min: micros, max: micros }
+/// The latencies that clients may ask a device for: what is kept ahead for them, or half a period where they are in a hurry.
+/// The server then keeps less for them; a pass still finds a whole period, since they send while it lasts.
+fn range(lead: &Lead, period: Duration) -> LatencyRange {
+    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    LatencyRange { min: micros(period / 2), max: micros(lead.get()) }
 }
 
 /// What a person calls the stream: application and what it plays.

@@ -1,13 +1,12 @@
 //! A record stream's way out of the engine.
 
 use rtrb::Producer;
-use soundpost_core::{FrameCount, Instant, SampleRate};
+use soundpost_core::{Format, FrameCount, Instant, SampleFormat, SampleRate};
 use soundpost_dsp::convert;
 use soundpost_engine::{StreamId, StreamReader};
-use soundpost_pulse::{ChannelVolume, Mixing, Now, PlaybackId, RecordId, Server, SourceId, Spec};
+use soundpost_pulse::{ChannelVolume, Mixing, Now, Peaks, PlaybackId, RecordId, Server, SourceId, Spec};
 
 use super::feed::DEVICE;
-use super::peaks::Peaks;
 use super::samples::Adapter;
 use super::tapping::Tapping;
 
@@ -24,14 +23,15 @@ pub(super) struct Take {
 pub(super) enum From {
     /// An engine stream.
     Engine { stream: StreamId, reader: StreamReader, adapter: Adapter, meter: Option<Meter> },
-    /// The level of a playback stream.
-    Level { meter: Meter, adapter: Adapter, since: Option<Instant> },
+    /// The level of a playback stream: when it was last told, and the millionths of frames owed since.
+    Level { adapter: Adapter, since: Option<Instant>, owed: u64 },
 }
 
-/// A level meter, and memory for what it looks at.
+/// A level meter, and memory for what it looks at and what it says.
 pub(super) struct Meter {
     peaks: Peaks,
     samples: Vec<f32>,
+    levels: Vec<u8>,
 }
 
 /// What a take is made of.
@@ -56,21 +56,41 @@ impl TakeParts {
         Self { name: self.name.clone(), tapping: None, ..*self }
     }
 
-    /// How the client's bytes are made, and the meter where it wants one. A meter looks at sound as the device has it; its
-    /// adapter is for the client's samples and channels alone.
-    pub(super) fn way(&self, device_rate: SampleRate) -> (Adapter, Option<Meter>) {
-        let metered = self.spec.with_rate(device_rate.get()).filter(|_| self.peak_detect);
+    /// How the client's bytes are made, the engine stream's format, and the meter where the client wants one. A meter looks
+    /// at sound at its device's rate; its adapter is for the client's samples and channels alone.
+    pub(super) fn way(&self, device_rate: SampleRate) -> (Adapter, Format, Option<Meter>) {
+        let peaks = Peaks::new(device_rate.get(), &self.spec).filter(|_| self.peak_detect);
+        let metered = peaks.zip(self.spec.with_rate(device_rate.get()));
+        let adapter = Adapter::new(metered.as_ref().map_or(&self.spec, |(_, spec)| spec), self.mixing, DEVICE);
+        let format = adapter.format();
         match metered {
-            None => (Adapter::new(&self.spec, self.mixing, DEVICE), None),
-            Some(spec) => {
-                let adapter = Adapter::new(&spec, self.mixing, DEVICE);
-                let format = adapter.format();
-                let channels = format.layout.channels().as_usize();
-                let peaks = Peaks::new(&self.spec, format.sample, channels, device_rate);
-                (adapter, Some(Meter { peaks, samples: Vec::new() }))
+            // What cannot be carried channel by channel is not metered so either, but as sound.
+            Some((peaks, spec)) if spec.channels() == format.layout.channels().get() => {
+                let meter = Meter { peaks, samples: Vec::new(), levels: Vec::new() };
+                (adapter, Format { sample: SampleFormat::F32, ..format }, Some(meter))
             }
+            _ => (adapter, format, None),
         }
     }
+}
+
+impl Meter {
+    /// The peaks of `sound`, which has `format`, as samples of `sample`.
+    fn look(&mut self, sound: &[u8], format: Format, sample: SampleFormat) -> &[u8] {
+        let Self { peaks, samples, levels } = self;
+        samples.resize(sound.len() / format.sample.bytes(), 0.0);
+        convert::decode(format.sample, sound, samples);
+        levels.clear();
+        peaks.feed(samples, |frame| append(levels, sample, frame));
+        levels
+    }
+}
+
+/// Writes a frame of levels behind others.
+fn append(bytes: &mut Vec<u8>, sample: SampleFormat, frame: &[f32]) {
+    let start = bytes.len();
+    bytes.resize(start + frame.len() * sample.bytes(), 0);
+    convert::encode(sample, frame, bytes.get_mut(start..).unwrap_or_default());
 }
 
 impl Take {
@@ -97,11 +117,9 @@ impl Take {
             let sound = room.get(..read).unwrap_or_default();
             let bytes = match meter {
                 None => adapter.to_client(sound),
-                Some(Meter { peaks, samples }) => {
-                    let width = format.layout.channels().as_usize();
-                    samples.resize(read / format.sample.bytes(), 0.0);
-                    convert::decode(format.sample, sound, samples);
-                    adapter.to_client(peaks.take(samples, width))
+                Some(meter) => {
+                    let levels = meter.look(sound, format, adapter.format().sample);
+                    adapter.to_client(levels)
                 }
             };
             let left = format.rate.hns_of(u64::from(reader.available().get())).to_duration();
@@ -110,20 +128,24 @@ impl Take {
         }
     }
 
-    /// Hands the server the level that a playback stream has; `rate` is that of the device.
-    pub(super) fn hand_over_level(
-        &mut self,
-        id: RecordId,
-        server: &mut Server,
-        now: Now,
-        (levels, rate): (&[f32], SampleRate),
-    ) {
-        let From::Level { meter, adapter, since } = &mut self.from else { return };
+    /// Hands the server the level that a playback stream has, for the time that has passed; of a longer silence, a second.
+    pub(super) fn hand_over_level(&mut self, id: RecordId, server: &mut Server, now: Now, levels: &[f32]) {
+        const SECOND: u64 = 1_000_000;
+        let From::Level { adapter, since, owed } = &mut self.from else { return };
         let passed = now.at.saturating_since(since.replace(now.at).unwrap_or(now.at));
-        let frames = FrameCount::new(u32::try_from(rate.frames_in_duration(passed)).unwrap_or(u32::MAX));
-        let bytes = adapter.to_client(meter.peaks.hold(levels, frames));
+        let micros = u64::try_from(passed.as_micros()).unwrap_or(SECOND).min(SECOND);
+        *owed += micros * u64::from(self.parts.spec.rate());
+        let channels = adapter.format().layout.channels().as_usize();
+        let highest = levels.iter().copied().fold(0.0, f32::max);
+        let level = |k: usize| if channels == 1 { highest } else { levels.get(k).copied().unwrap_or(0.0) };
+        let frame: Vec<f32> = (0..channels).map(level).collect();
+        let mut bytes = Vec::new();
+        while *owed >= SECOND {
+            *owed -= SECOND;
+            append(&mut bytes, adapter.format().sample, &frame);
+        }
         if !bytes.is_empty() {
-            server.push(id, bytes, 0, now);
+            server.push(id, adapter.to_client(&bytes), 0, now);
         }
     }
 }

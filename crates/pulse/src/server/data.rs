@@ -71,6 +71,22 @@ impl Server {
         filled
     }
 
+    /// How many bytes [`pull`](Self::pull) would give now, in whole frames. A host that keeps some sound ahead asks for no
+    /// more than this while it has enough itself: the stream runs dry only when the host does. 0 while the stream waits for
+    /// its prebuffer or is corked; without prebuffering, as many as are asked for.
+    #[must_use]
+    pub fn available(&self, stream: PlaybackId) -> usize {
+        let Some(playback) = self.playbacks.get(&stream).filter(|playback| !playback.common.corked) else { return 0 };
+        if playback.queue.runs_on() {
+            return usize::MAX;
+        }
+        if !playback.queue.is_readable() {
+            return 0;
+        }
+        let frame = usize::try_from(playback.common.spec.frame()).unwrap_or(1);
+        usize::try_from(playback.queue.length()).unwrap_or(0) / frame * frame
+    }
+
     fn ran_dry(&mut self, stream: PlaybackId, silent: usize, now: Now) {
         let Some(playback) = self.playbacks.get_mut(&stream) else { return };
         if playback.queue.is_readable() {
