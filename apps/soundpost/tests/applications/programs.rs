@@ -36,17 +36,22 @@ fn ffmpeg_plays_and_records() {
     }
     let session = Session::start(&["--capture", "tone"]);
     let sound = played(&session);
-    session.run("ffmpeg", &["-v", "error", "-re", "-i", "sound.wav", "-f", "pulse", "a stream"]);
+    // Left to itself it buffers 2 s, and at the end it goes away without waiting for what is buffered.
+    let out = ["-f", "pulse", "-buffer_duration", "60", "a stream"];
+    session.run("ffmpeg", &[&["-v", "error", "-re", "-i", "sound.wav"], &out[..]].concat());
     session.run("ffmpeg", &["-v", "error", "-f", "pulse", "-i", "default", "-t", "2", "mic.wav"]);
     let recorded = read_wav(&session.daemon.path("mic.wav"));
     let seconds = seconds_of_tone(&recorded, 48_000.0, 440.0);
     assert!(seconds > 1.8, "ffmpeg has {seconds} s of the tone");
-    heard_exactly(&sound, &session.heard(), "ffmpeg");
+    let verdict = exact(&sound, &session.heard()).unwrap();
+    eprintln!("ffmpeg: {verdict:?}");
+    assert!(verdict.breaks.is_empty() && verdict.unheard_before == 0 && verdict.foreign == 0, "{verdict:?}");
+    assert!(verdict.unheard_after < 48_000 / 5, "{verdict:?}");
 }
 
 #[test]
-fn mpv_plays_at_every_speed_and_after_pauses_and_seeks() {
-    if !installed(&["mpv", "socat"]) && !installed(&["mpv"]) {
+fn mpv_plays_from_anywhere_at_another_speed() {
+    if !installed(&["mpv"]) {
         return;
     }
     let session = Session::start(&[]);

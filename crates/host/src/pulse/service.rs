@@ -31,6 +31,9 @@ const EVENTS: usize = 64;
 const ACCEPTS: usize = 16;
 /// Bytes read at once.
 const ROOM: usize = 64 * 1024;
+/// From so many playing streams on, packets are gathered, for so long.
+const CROWD: usize = 8;
+const GATHER: Duration = Duration::from_millis(1);
 /// How long nobody is let in where the system gives no more files.
 const FULL: Duration = Duration::from_millis(500);
 
@@ -43,13 +46,16 @@ pub(super) struct Service<S> {
     stop: Arc<AtomicBool>,
     socket: PulseSocket,
     tcp: Option<PulseTcp>,
-    connections: BTreeMap<ClientId, Connection>,
+    /// By the index that epoll knows them by.
+    connections: BTreeMap<u32, (ClientId, Connection)>,
     /// Nobody is let in before.
     full_until: Option<Instant>,
     room: Vec<u8>,
     /// Clients to whom something is to be sent; kept to save its memory.
     sending: Vec<ClientId>,
     own_user: u32,
+    /// The last round had a pass in it, or more events than were taken: there is no time to gather.
+    passed_last: bool,
 }
 
 /// Whoever wants to come in.
@@ -97,6 +103,7 @@ impl<S: PulseSession> Service<S> {
             room: vec![0; ROOM],
             sending: Vec::new(),
             own_user: rustix::process::geteuid().as_raw(),
+            passed_last: false,
         })
     }
 
@@ -110,6 +117,7 @@ impl<S: PulseSession> Service<S> {
         while !self.stop.load(Ordering::Acquire) {
             let timeout = self.timeout();
             events.clear();
+            self.gather();
             match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), timeout.as_ref()) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => {
@@ -118,6 +126,15 @@ impl<S: PulseSession> Service<S> {
                 }
             }
             self.round(&events);
+        }
+    }
+
+    /// Where many play, each of them would wake the thread for itself in every period: their packets are let come together
+    /// for a moment. A pass is not kept waiting by it.
+    fn gather(&mut self) {
+        let crowd = self.streams.playing() >= CROWD;
+        if crowd && !self.passed_last {
+            self.wake.wait(GATHER);
         }
     }
 
@@ -135,6 +152,7 @@ impl<S: PulseSession> Service<S> {
     fn round(&mut self, events: &[epoll::Event]) {
         let now = now();
         let mut passed = false;
+        self.passed_last = events.iter().any(|event| event.data.u64() == WAKE) || events.len() == EVENTS;
         if self.full_until.is_some_and(|until| until <= now.at) {
             self.full_until = None;
             self.listen(true);
@@ -174,7 +192,7 @@ impl<S: PulseSession> Service<S> {
 
     fn close(&mut self, client: ClientId, reason: &CloseReason) {
         tracing::info!(client = client.get(), %reason, "a sound client's connection is closed");
-        if let Some(connection) = self.connections.get_mut(&client) {
+        if let Some((_, connection)) = self.connections.get_mut(&client.get()) {
             connection.closing = true;
             // What it was told last may still be sent, at once or not at all.
             let _ = connection.send(&mut self.server, client, now());
@@ -184,14 +202,14 @@ impl<S: PulseSession> Service<S> {
 
     fn drop_client(&mut self, client: ClientId) {
         // Closing the socket takes it out of epoll.
-        self.connections.remove(&client);
+        self.connections.remove(&client.get());
         self.server.disconnect(client);
     }
 
     /// Something has come from a client, or it takes more.
     fn hear(&mut self, token: u64, flags: epoll::EventFlags, now: Now) {
-        let Some(client) = u32::try_from(token).ok().and_then(|index| self.find(index)) else { return };
-        let Some(connection) = self.connections.get_mut(&client) else { return };
+        let found = u32::try_from(token).ok().and_then(|index| self.connections.get_mut(&index));
+        let Some(&mut (client, ref mut connection)) = found else { return };
         let mut flow = Flow::Goes;
         if flags.contains(epoll::EventFlags::OUT) {
             flow = connection.send(&mut self.server, client, now);
@@ -210,13 +228,8 @@ impl<S: PulseSession> Service<S> {
         }
     }
 
-    fn find(&self, index: u32) -> Option<ClientId> {
-        // The ids are the server's; which number is which, the connections know.
-        self.connections.keys().copied().find(|client| client.get() == index)
-    }
-
     fn arm(&mut self, client: ClientId) {
-        if let Some(connection) = self.connections.get_mut(&client)
+        if let Some((_, connection)) = self.connections.get_mut(&client.get())
             && let Err(error) = connection.arm(&self.epoll, &self.server, client)
         {
             tracing::warn!(%error, "a sound client cannot be waited for, and is let go");
@@ -230,7 +243,7 @@ impl<S: PulseSession> Service<S> {
         sending.clear();
         sending.extend(self.server.clients_with_output());
         for client in &sending {
-            let Some(connection) = self.connections.get_mut(client) else { continue };
+            let Some((_, connection)) = self.connections.get_mut(&client.get()) else { continue };
             match connection.send(&mut self.server, *client, now) {
                 Flow::Over => self.drop_client(*client),
                 Flow::Goes => self.arm(*client),
@@ -292,7 +305,7 @@ impl<S: PulseSession> Service<S> {
         };
         match Connection::new(&self.epoll, socket, client) {
             Ok(connection) => {
-                self.connections.insert(client, connection);
+                self.connections.insert(client.get(), (client, connection));
             }
             Err(error) => {
                 tracing::warn!(%error, "a sound client cannot be waited for, and is let go");

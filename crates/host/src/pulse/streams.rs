@@ -388,6 +388,11 @@ impl<S: PulseSession> Streams<S> {
         Ok(())
     }
 
+    /// How many streams are there to be played.
+    pub(super) fn playing(&self) -> usize {
+        self.feeds.len()
+    }
+
     fn timing(&self, passed: bool) -> Timing {
         let behind = self.session.behind_endpoint();
         Timing { lead: self.lead.get(), behind, guess: self.onward, passed }

@@ -19,6 +19,15 @@ impl Wake {
         Ok(Self { event: EventFd::new()?, signalled: AtomicBool::new(false) })
     }
 
+    /// Waits for a signal, for so long at most, without taking it.
+    pub(super) fn wait(&self, longest: std::time::Duration) {
+        let nanos = i64::from(longest.subsec_nanos());
+        let timeout = rustix::event::Timespec { tv_sec: i64::try_from(longest.as_secs()).unwrap_or(0), tv_nsec: nanos };
+        let mut fds = [rustix::event::PollFd::new(&self.event, rustix::event::PollFlags::IN)];
+        // Cut short by a signal handler, the caller looks a little earlier.
+        let _ = rustix::event::poll(&mut fds, Some(&timeout));
+    }
+
     /// Takes the signal. What was done before a signal is seen by what follows this call.
     pub(super) fn take(&self) {
         // In this order: who signals between the two finds the flag still set, and its work done before it is cleared;
