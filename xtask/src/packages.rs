@@ -22,6 +22,18 @@ pub(crate) const REAL_CLIENT: &[Package] = &[
     Package { name: "pulseaudio-utils", program: "parec" },
 ];
 
+/// The applications that are tried with the sound server.
+pub(crate) const APPLICATIONS: &[Package] = &[
+    Package { name: "pulseaudio-utils", program: "paplay" },
+    Package { name: "alsa-utils", program: "aplay" },
+    // A plugin is no program on the path: where aplay is there and this is not, its tests say so.
+    Package { name: "libasound2-plugins", program: "aplay" },
+    Package { name: "ffmpeg", program: "ffmpeg" },
+    Package { name: "mpv", program: "mpv" },
+    Package { name: "espeak-ng", program: "espeak-ng" },
+    Package { name: "chromium", program: "chromium" },
+];
+
 /// What libFuzzer, which is C++, needs to be built.
 pub(crate) const FUZZING: &[Package] = &[Package { name: "g++", program: "c++" }];
 

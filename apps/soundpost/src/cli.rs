@@ -209,6 +209,25 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "KIND", env = "SOUNDPOST_CAPTURE")]
     pub(crate) capture: Option<CaptureArg>,
 
+    /// Whether to be the sound server of this machine's applications, as PulseAudio is [key: pulse.serve] [default: on]
+    #[arg(long, value_name = "SWITCH", env = "SOUNDPOST_PULSE")]
+    pub(crate) pulse: Option<Switch>,
+
+    /// Where applications find the sound server [key: pulse.socket] [default: pulse/native under $XDG_RUNTIME_DIR, where
+    /// they look by themselves; without that variable, under the state directory]
+    #[arg(long, value_name = "PATH", env = "SOUNDPOST_PULSE_SOCKET", value_hint = ValueHint::FilePath)]
+    pub(crate) pulse_socket: Option<PathBuf>,
+
+    /// Serve applications at this address too: those that have the cookie, such as from containers; port 0 takes a free
+    /// one. Sound and cookie cross the network unencrypted [key: pulse.tcp] [default: none]
+    #[arg(long, value_name = "ADDR:PORT", env = "SOUNDPOST_PULSE_TCP")]
+    pub(crate) pulse_tcp: Option<SocketAddr>,
+
+    /// The file with the cookie of 256 bytes; made where it is missing [key: pulse.cookie] [default: where applications
+    /// look: $PULSE_COOKIE, or pulse/cookie under $XDG_CONFIG_HOME or ~/.config]
+    #[arg(long, value_name = "FILE", env = "SOUNDPOST_PULSE_COOKIE", value_hint = ValueHint::FilePath)]
+    pub(crate) pulse_cookie: Option<PathBuf>,
+
     /// Rate at which a session mixes, in hertz, 8000 to 192000 [key: audio.rate] [default: 48000]
     #[arg(long, value_name = "HZ", env = "SOUNDPOST_RATE")]
     pub(crate) rate: Option<u32>,
@@ -266,6 +285,16 @@ impl TryFrom<String> for Listen {
     fn try_from(text: String) -> Result<Self, String> {
         text.parse()
     }
+}
+
+/// On or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Switch {
+    /// Yes
+    On,
+    /// No
+    Off,
 }
 
 /// A way to log in.

@@ -1,6 +1,6 @@
 //! Settings: what the configuration file says, what environment and flags put over it, and the defaults below both.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -9,7 +9,7 @@ use soundpost_link::rdp::LONGEST_LEAD;
 use soundpost_testkit::{TomlError, read_toml};
 use thiserror::Error;
 
-use crate::cli::{CaptureArg, ChannelArg, Listen, LogFormatArg, RenderFormatArg, SecurityArg, ServeArgs};
+use crate::cli::{CaptureArg, ChannelArg, Listen, LogFormatArg, RenderFormatArg, SecurityArg, ServeArgs, Switch};
 
 /// Everything that `serve` needs to know, complete and checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,12 +24,24 @@ pub(crate) struct Settings {
     pub(crate) once: bool,
     pub(crate) render: Option<(PathBuf, RenderFormatArg)>,
     pub(crate) capture: Option<CaptureArg>,
+    /// None: applications are not served.
+    pub(crate) pulse: Option<PulseSettings>,
     pub(crate) rate: SampleRate,
     pub(crate) period: Hns,
     pub(crate) lead: u32,
     pub(crate) state_dir: PathBuf,
     pub(crate) log: String,
     pub(crate) log_format: LogFormatArg,
+}
+
+/// How applications find the sound server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PulseSettings {
+    /// `None`: the usual place.
+    pub(crate) socket: Option<PathBuf>,
+    pub(crate) tcp: Option<SocketAddr>,
+    /// `None`: the usual file.
+    pub(crate) cookie: Option<PathBuf>,
 }
 
 /// Someone who may log in, and thereby the session that they get.
@@ -65,6 +77,7 @@ struct File {
     play: FilePlay,
     render: FileRender,
     capture: FileCapture,
+    pulse: FilePulse,
     audio: FileAudio,
     log: FileLog,
 }
@@ -107,6 +120,15 @@ struct FileCapture {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
+struct FilePulse {
+    serve: Option<Switch>,
+    socket: Option<PathBuf>,
+    tcp: Option<SocketAddr>,
+    cookie: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 struct FileAudio {
     rate: Option<u32>,
     period: Option<f64>,
@@ -142,6 +164,11 @@ const KEYS: &[&str] = &[
     "render.format",
     "capture",
     "capture.source",
+    "pulse",
+    "pulse.serve",
+    "pulse.socket",
+    "pulse.tcp",
+    "pulse.cookie",
     "audio",
     "audio.rate",
     "audio.period",
@@ -191,6 +218,14 @@ impl Settings {
             return Err(ConfigError::Value { name: "render-format", value: "used alone".into(), remedy });
         }
         let render_format = render_format.unwrap_or(RenderFormatArg::S16);
+        let pulse = pulse(
+            args.pulse.or(file.pulse.serve).unwrap_or(Switch::On),
+            PulseSettings {
+                socket: args.pulse_socket.or(file.pulse.socket),
+                tcp: args.pulse_tcp.or(file.pulse.tcp),
+                cookie: args.pulse_cookie.or(file.pulse.cookie),
+            },
+        )?;
         let period = period(args.period.or(file.audio.period).unwrap_or(10.0))?;
         Ok(Self {
             listen,
@@ -207,6 +242,7 @@ impl Settings {
             once,
             render: render.map(|path| (path, render_format)),
             capture: args.capture.or(file.capture.source),
+            pulse,
             rate: rate(args.rate.or(file.audio.rate).unwrap_or(48_000))?,
             period,
             lead: lead(args.lead.or(file.audio.lead).unwrap_or(2), period)?,
@@ -266,6 +302,17 @@ fn users(
         }
     }
     Ok(users)
+}
+
+fn pulse(serve: Switch, settings: PulseSettings) -> Result<Option<PulseSettings>, ConfigError> {
+    if serve == Switch::On {
+        return Ok(Some(settings));
+    }
+    if settings.socket.is_some() || settings.tcp.is_some() || settings.cookie.is_some() {
+        let remedy = "leave out --pulse-socket, --pulse-tcp and --pulse-cookie, or --pulse off";
+        return Err(ConfigError::Value { name: "pulse", value: "off and used".into(), remedy });
+    }
+    Ok(None)
 }
 
 fn half_a_pair(name: &'static str, path: &Path, remedy: &'static str) -> ConfigError {
@@ -352,7 +399,8 @@ mod tests {
     fn every_key_of_the_list_is_read() {
         let all = "user='a'\npassword_file='p'\nstate_dir='s'\n[[users]]\nname='b'\npassword_file='q'\n\
             [rdp]\nlisten='127.0.0.1:1'\nsecurity=['tls']\nchannel='static'\ncertificate='c'\nkey='k'\n\
-            [play]\nfile='f'\nonce=true\n[render]\nfile='r'\nformat='f32'\n[capture]\nsource='test-signal'\n[audio]\nrate=44100\nperiod=2.5\nlead=3\n\
+            [play]\nfile='f'\nonce=true\n[render]\nfile='r'\nformat='f32'\n[capture]\nsource='test-signal'\n\
+            [pulse]\nserve='on'\nsocket='/s/native'\ntcp='127.0.0.1:4713'\ncookie='/s/cookie'\n[audio]\nrate=44100\nperiod=2.5\nlead=3\n\
             [log]\nlevel='debug'\nformat='json'\n";
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("all.toml");
@@ -371,6 +419,11 @@ mod tests {
             once: true,
             render: Some(("r".into(), RenderFormatArg::F32)),
             capture: Some(CaptureArg::TestSignal),
+            pulse: Some(PulseSettings {
+                socket: Some("/s/native".into()),
+                tcp: Some("127.0.0.1:4713".parse().unwrap()),
+                cookie: Some("/s/cookie".into()),
+            }),
             rate: SampleRate::HZ_44100,
             period: Hns::new(25_000),
             lead: 3,
@@ -388,6 +441,8 @@ mod tests {
         assert!(refused(ServeArgs { period: Some(7.0), ..args() }).contains("2.5, 5, 10 or 20"));
         assert!(refused(ServeArgs { once: Some(true), ..args() }).contains("--play"));
         assert!(refused(ServeArgs { rdp: Some(Listen::Off), ..args() }).contains("--render"));
+        let unused = ServeArgs { pulse: Some(Switch::Off), pulse_socket: Some("p".into()), ..args() };
+        assert!(refused(unused).contains("--pulse-socket"));
         assert!(refused(ServeArgs { rate: Some(1), ..args() }).contains("8000 to 192000"));
         assert!(refused(ServeArgs { lead: Some(0), ..args() }).contains("1 period or more"));
         assert!(refused(ServeArgs { lead: Some(26), ..args() }).contains("250 ms at most"));

@@ -32,6 +32,8 @@ pub(crate) fn soundpost() -> Command {
             command.env_remove(name);
         }
     }
+    // Not where a sound server of this machine may be: the socket for applications lies in the state directory then.
+    command.env_remove("XDG_RUNTIME_DIR").env_remove("PULSE_COOKIE");
     command.env("HOME", "/nonexistent");
     command
 }
@@ -51,7 +53,8 @@ impl Daemon {
         let mut command = soundpost();
         command.args(["serve", "--rdp", "127.0.0.1:0", "--user", USER, "--log", "debug"]);
         command.arg("--password-file").arg(&password).arg("--state-dir").arg(dir.path().join("state"));
-        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped());
+        // Relative names of files are the daemon's own.
+        command.args(args).current_dir(dir.path()).stdin(Stdio::null()).stdout(Stdio::piped());
         let log = std::fs::File::create(dir.path().join("log")).unwrap();
         let mut child = command.stderr(log).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();

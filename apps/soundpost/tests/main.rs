@@ -6,6 +6,7 @@
 #![allow(clippy::as_conversions, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "tests")]
 #![allow(clippy::print_stderr, reason = "tests say what they measured")]
 
+mod applications;
 mod command;
 mod counter;
 mod daemon;

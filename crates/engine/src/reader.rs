@@ -64,6 +64,12 @@ impl StreamReader {
         self.position
     }
 
+    /// The stream's statistics after the last pass, read without disturbing the passes.
+    #[must_use]
+    pub fn stats(&self) -> stats::StreamStats {
+        self.stats.read().unwrap_or_default()
+    }
+
     /// Whether the stream was closed on the engine's side: what is available now is the end.
     #[must_use]
     pub fn is_closed(&self) -> bool {

@@ -94,6 +94,12 @@ impl StreamWriter {
         self.position
     }
 
+    /// The stream's statistics after the last pass, read without disturbing the passes.
+    #[must_use]
+    pub fn stats(&self) -> stats::StreamStats {
+        self.stats.read().unwrap_or_default()
+    }
+
     /// Whether the stream was closed on the engine's side: nothing that is written will be heard.
     #[must_use]
     pub fn is_closed(&self) -> bool {

@@ -29,6 +29,7 @@ const RT: &str = "soundpost-rt";
 const ENGINE: &str = "soundpost-engine";
 const CODEC: &str = "soundpost-codec";
 const RDP: &str = "soundpost-rdp";
+const PULSE: &str = "soundpost-pulse";
 const LINK: &str = "soundpost-link";
 const HOST: &str = "soundpost-host";
 const TESTKIT: &str = "soundpost-testkit";
@@ -61,8 +62,9 @@ pub(crate) const TABLE: &[Row] = &[
             "thiserror",
         ]),
     },
+    Row { name: PULSE, internal: &[CORE], external: Only(&["pulseaudio", "subtle", "thiserror"]) },
     Row { name: LINK, internal: &[CORE, CODEC, ENDPOINT, QUEUE, RDP], external: Only(&["thiserror"]) },
-    Row { name: HOST, internal: &[CORE, CODEC, DSP, ENDPOINT, ENGINE, LINK, QUEUE, RDP, RT], external: Any },
+    Row { name: HOST, internal: &[CORE, CODEC, DSP, ENDPOINT, ENGINE, LINK, PULSE, QUEUE, RDP, RT], external: Any },
     Row {
         name: TESTKIT,
         internal: &[CORE, CODEC, DSP, ENDPOINT, ENGINE, LINK, QUEUE, RDP, RT],
@@ -73,12 +75,12 @@ pub(crate) const TABLE: &[Row] = &[
     Row { name: GUARDS, internal: &[], external: Only(&["assert_no_alloc", "rtsan-standalone"]) },
     Row {
         name: "soundpost-testsuite",
-        internal: &[CORE, CODEC, DSP, ENDPOINT, ENGINE, GUARDS, HOST, LINK, QUEUE, RDP, RT, TESTKIT],
+        internal: &[CORE, CODEC, DSP, ENDPOINT, ENGINE, GUARDS, HOST, LINK, PULSE, QUEUE, RDP, RT, TESTKIT],
         external: Any,
     },
     Row {
         name: "soundpost",
-        internal: &[CORE, CODEC, DSP, ENDPOINT, ENGINE, HOST, LINK, QUEUE, RDP, TESTKIT, BENCHES, VERIFY],
+        internal: &[CORE, CODEC, DSP, ENDPOINT, ENGINE, HOST, LINK, PULSE, QUEUE, RDP, TESTKIT, BENCHES, VERIFY],
         external: Any,
     },
     Row { name: "soundpost-examples", internal: &[CORE, ENDPOINT, ENGINE, TESTKIT, VERIFY], external: Only(&[]) },

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
+use super::pulse::Found;
 use crate::config::Settings;
 
 /// A user's name and password, and whether the password was made for this run.
@@ -14,14 +15,24 @@ pub(super) struct Credentials {
 }
 
 /// Prints where to connect and how, on standard output.
-pub(super) fn print(settings: &Settings, address: Option<SocketAddr>, credentials: &[Credentials]) {
-    let text = text(settings, address, credentials);
+pub(super) fn print(
+    settings: &Settings,
+    address: Option<SocketAddr>,
+    credentials: &[Credentials],
+    sound: Option<&Found>,
+) {
+    let text = text(settings, address, credentials, sound);
     // Nobody reads it where standard output is closed; that is no reason to end.
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
     let _ = std::io::stdout().lock().flush();
 }
 
-fn text(settings: &Settings, address: Option<SocketAddr>, credentials: &[Credentials]) -> String {
+fn text(
+    settings: &Settings,
+    address: Option<SocketAddr>,
+    credentials: &[Credentials],
+    sound: Option<&Found>,
+) -> String {
     let mut text = String::new();
     match address {
         Some(address) => {
@@ -38,6 +49,13 @@ fn text(settings: &Settings, address: Option<SocketAddr>, credentials: &[Credent
     }
     if let Some((path, _)) = &settings.render {
         text.push_str(&format!("  writes    {}\n", path.display()));
+    }
+    if let Some(Found { socket, tcp, usual }) = sound {
+        let where_else = if *usual { " (where they look by themselves)" } else { "" };
+        text.push_str(&format!("\n  sound of applications{where_else}:\n  PULSE_SERVER=unix:{}\n", socket.display()));
+        if let Some(tcp) = tcp {
+            text.push_str(&format!("  PULSE_SERVER=tcp:{tcp}\n"));
+        }
     }
     text.push_str("\nCtrl-C ends it.\n");
     text

@@ -128,7 +128,7 @@ impl Client {
         let Some(endpoint) = audio.make_endpoint(self.hub.clock(), self.wake.clone()) else { return };
         match self.hub.attach(&self.session, &self.name, endpoint) {
             Ok(attached) => {
-                self.hub.announce(attached.endpoint(), self.listener.clone());
+                self.hub.announce(&self.session, attached.endpoint(), self.listener.clone());
                 self.attached = Some(attached);
                 // Nobody listens any more when the daemon is ending.
                 let _ = self.events.send(HubEvent::Listening(self.index));

@@ -19,12 +19,14 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::exclusive::Uses;
 
-/// A session of the daemon: one user's, with one device to play into.
+/// A session of the daemon: one user's, with one device to play into and one to record from.
 #[derive(Debug, Clone)]
 pub(crate) struct HubSession {
     pub(crate) name: String,
     pub(crate) id: SessionId,
     pub(crate) device: DeviceId,
+    /// Silent while no endpoint feeds it.
+    pub(crate) microphone: DeviceId,
 }
 
 /// The engine's control side, shared by the connections, the control socket and the main task. The lock is held for
@@ -34,7 +36,7 @@ pub(crate) struct Hub {
     clock: Arc<dyn Clock>,
     notify: Arc<EventFd>,
     sessions: Vec<HubSession>,
-    listeners: Mutex<HashMap<EndpointId, Arc<Listener>>>,
+    listeners: Mutex<HashMap<EndpointId, (SessionId, Arc<Listener>)>>,
     /// Endpoints that are to be taken off, and could not be yet. Each is registered with the engine, which bounds them.
     leaving: Mutex<Vec<Leaving>>,
     /// Endpoints in exclusive use.
@@ -101,7 +103,10 @@ impl Hub {
             let device =
                 DeviceConfig { rate, period, ..DeviceConfig::new(format!("{name}'s speakers"), DataFlow::Render) };
             let device = engine.open_device(id, device)?;
-            sessions.push(HubSession { name: name.clone(), id, device });
+            let microphone =
+                DeviceConfig { period, ..DeviceConfig::new(format!("{name}'s microphone"), DataFlow::Capture) };
+            let microphone = engine.open_device(id, microphone)?;
+            sessions.push(HubSession { name: name.clone(), id, device, microphone });
         }
         let failed = Arc::new(AtomicBool::new(false));
         let alive = || Alive { failed: failed.clone(), notify: notify.clone() };
@@ -183,22 +188,14 @@ impl Hub {
         self.attach_to(session, session.device, name, endpoint)
     }
 
-    /// Gives a session a microphone: a capture device that this endpoint feeds.
+    /// Gives a session's microphone something to hear: this endpoint.
     pub(crate) fn attach_source(
         self: &Arc<Self>,
         session: &HubSession,
         name: &str,
         endpoint: Endpoint,
     ) -> Result<Attached, EngineError> {
-        let format = endpoint.control.frame_format();
-        let config = DeviceConfig {
-            rate: format.rate,
-            layout: format.layout,
-            period: self.period,
-            ..DeviceConfig::new(format!("{}'s microphone", session.name), DataFlow::Capture)
-        };
-        let device = self.engine().open_device(session.id, config)?;
-        self.attach_to(session, device, name, endpoint)
+        self.attach_to(session, session.microphone, name, endpoint)
     }
 
     fn attach_to(
@@ -232,19 +229,34 @@ impl Hub {
     }
 
     /// Makes a listener known to the status display and to [`Hub::finish_listeners`].
-    pub(crate) fn announce(&self, endpoint: EndpointId, listener: Arc<Listener>) {
-        lock(&self.listeners).insert(endpoint, listener);
+    pub(crate) fn announce(&self, session: &HubSession, endpoint: EndpointId, listener: Arc<Listener>) {
+        lock(&self.listeners).insert(endpoint, (session.id, listener));
+    }
+
+    /// How much later than their endpoints say the sound of a session is heard by those who listen to it, at most.
+    ///
+    /// A remote client is sent what a pass has mixed at once, and holds it itself: half a round trip and its own buffer
+    /// later it sounds. The lead that its endpoint counts, but for the packet itself, lies within that.
+    pub(crate) fn behind_endpoints(&self, session: &HubSession) -> Hns {
+        let listeners = lock(&self.listeners);
+        let of_session = listeners.values().filter(|(there, _)| *there == session.id);
+        let behind = of_session.filter_map(|(_, listener)| {
+            let stats = (*lock(&listener.stats))?;
+            Some(Hns::from(stats.client_latency? + stats.round_trip.unwrap_or_default() / 2))
+        });
+        let counted = self.period.saturating_mul(self.lead.saturating_sub(1));
+        behind.max().map_or(Hns::ZERO, |behind| Hns::new(behind.get() - counted.get()))
     }
 
     /// What the pump of a listener knows, where the endpoint is one.
     pub(crate) fn listener_stats(&self, endpoint: EndpointId) -> Option<RdpAudioStats> {
-        lock(&self.listeners).get(&endpoint).and_then(|listener| *lock(&listener.stats))
+        lock(&self.listeners).get(&endpoint).and_then(|(_, listener)| *lock(&listener.stats))
     }
 
     /// Asks all listeners to send what they have, and says afterwards whether all have been heard.
     pub(crate) fn finish_listeners(&self) -> bool {
         let mut all = true;
-        for listener in lock(&self.listeners).values() {
+        for (_, listener) in lock(&self.listeners).values() {
             listener.finish.store(true, Ordering::Release);
             listener.wake.signal();
             all &= listener.drained.load(Ordering::Acquire);
@@ -444,7 +456,8 @@ pub(crate) mod tests {
         let (mut engine, mut workers) = Engine::new(config);
         let id = engine.open_session("anna").unwrap();
         let device = engine.open_device(id, DeviceConfig::new("speakers", DataFlow::Render)).unwrap();
-        let sessions = vec![HubSession { name: "anna".into(), id, device }];
+        let microphone = engine.open_device(id, DeviceConfig::new("microphone", DataFlow::Capture)).unwrap();
+        let sessions = vec![HubSession { name: "anna".into(), id, device, microphone }];
         let clock: Arc<dyn Clock> = Arc::new(MonotonicClock);
         (
             Arc::new(Hub::new(engine, clock, notify, sessions, (2, Hns::from_millis(10)), Arc::default())),

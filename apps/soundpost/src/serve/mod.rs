@@ -5,6 +5,7 @@ mod client;
 mod control;
 mod exclusive;
 mod hub;
+mod pulse;
 
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::Path;
@@ -19,6 +20,7 @@ use soundpost_host::clock::MonotonicClock;
 use soundpost_host::decode::AudioFile;
 use soundpost_host::event::EventFd;
 use soundpost_host::play::{PlayState, Player, Repeat, stream_config};
+use soundpost_host::pulse::PulseServer;
 use soundpost_host::rdp::{Account, Accounts, Listener, Password, Security, Server, ServerCertificate, ServerConfig};
 use soundpost_host::record::{Recording, record};
 use soundpost_rdp::mux::AudioChannelPolicy;
@@ -30,6 +32,7 @@ use self::banner::Credentials;
 use self::client::Listeners;
 use self::control::{Control, ControlSocket};
 use self::hub::{Attached, Hub, HubEvent, Running};
+use self::pulse::Applications;
 use crate::cli::{CaptureArg, ChannelArg, Listen, RenderFormatArg, SecurityArg, ServeArgs};
 use crate::config::Settings;
 use crate::password;
@@ -96,6 +99,8 @@ async fn serve(settings: &Settings) -> Result<Ended, Failure> {
     let recording =
         settings.render.as_ref().map(|(path, sample)| start_recording(settings, path, *sample)).transpose()?;
 
+    let pulse = settings.pulse.as_ref().map(|pulse| Applications::bind(pulse, &settings.state_dir)).transpose()?;
+
     let (events, inbox) = unbounded_channel();
     let (hub, running) = Hub::start(&names, settings.rate, settings.period, settings.lead, events.clone())?;
     let tape = recording.map(|(endpoint, recording)| Tape::start(&hub, endpoint, recording)).transpose()?;
@@ -115,8 +120,10 @@ async fn serve(settings: &Settings) -> Result<Ended, Failure> {
             None
         }
     };
-    banner::print(settings, address, &credentials);
-    let daemon = Daemon { hub, running, tape, microphone, players, control, server };
+    let found = pulse.as_ref().map(Applications::found);
+    let applications = pulse.map(|pulse| pulse.start(&hub, settings)).transpose()?;
+    banner::print(settings, address, &credentials, found.as_ref());
+    let daemon = Daemon { hub, running, tape, microphone, players, applications, control, server };
     Ok(daemon.wait(inbox, signals, settings.once).await)
 }
 
@@ -127,6 +134,7 @@ struct Daemon {
     tape: Option<Tape>,
     microphone: Option<Attached>,
     players: Vec<SessionPlayer>,
+    applications: Option<PulseServer>,
     control: Control,
     server: Option<Server>,
 }
@@ -231,6 +239,7 @@ impl Daemon {
     /// Tells the clients, closes the files, ends the threads. Answers whether the recording, if any, is whole.
     async fn stop(self) -> bool {
         drop(self.control);
+        drop(self.applications);
         self.hub.uses().end_all();
         if let Some(server) = self.server {
             server.stop().await;

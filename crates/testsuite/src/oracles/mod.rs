@@ -14,6 +14,7 @@ use std::io::{Cursor, Read, Result, Seek, SeekFrom};
 mod exclusive;
 mod mp4_edit;
 mod mux;
+mod pulse;
 mod rdpea;
 mod rf64;
 mod spnego;
@@ -22,6 +23,7 @@ mod wave_format;
 pub use self::exclusive::exclusive;
 pub use self::mp4_edit::mp4_edit;
 pub use self::mux::mux;
+pub use self::pulse::{pulse, pulse_bytes};
 pub use self::rdpea::rdpea;
 pub use self::rf64::rf64;
 pub use self::spnego::spnego;
@@ -35,6 +37,8 @@ pub const ALL: &[Oracle] = &[
     ("exclusive", exclusive),
     ("mp4_edit", mp4_edit),
     ("mux", mux),
+    ("pulse", pulse),
+    ("pulse_bytes", pulse_bytes),
     ("rdpea", rdpea),
     ("rf64", rf64),
     ("spnego", spnego),

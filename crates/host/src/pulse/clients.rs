@@ -1,0 +1,126 @@
+//! The clients' connections: bytes in, bytes out, and never a wait.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::event::epoll;
+use rustix::io::Errno;
+use rustix::net::SendFlags;
+use soundpost_pulse::{ClientId, Now, Server};
+
+/// The most that is read from one client in a round.
+const READ: usize = 256 * 1024;
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    socket: OwnedFd,
+    /// What epoll waits for.
+    waits_for: epoll::EventFlags,
+    /// What was read, and is not taken by the server yet.
+    rest: Vec<u8>,
+    /// The server has ended it: it goes when its output is sent.
+    pub(super) closing: bool,
+}
+
+/// How a connection stands after bytes were moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flow {
+    Goes,
+    Over,
+}
+
+impl Connection {
+    /// Makes `epoll` wait for what this client sends.
+    pub(super) fn new(epoll: &OwnedFd, socket: OwnedFd, id: ClientId) -> io::Result<Self> {
+        let waits_for = epoll::EventFlags::IN;
+        epoll::add(epoll, &socket, epoll::EventData::new_u64(token(id)), waits_for)?;
+        Ok(Self { socket, waits_for, rest: Vec::new(), closing: false })
+    }
+
+    /// Reads what is there, up to a bound, and hands it to the server. `room` is memory for it.
+    pub(super) fn receive(&mut self, server: &mut Server, id: ClientId, now: Now, room: &mut [u8]) -> Flow {
+        if !self.hand_over_rest(server, id, now) {
+            return Flow::Goes;
+        }
+        let mut read = 0;
+        while read < READ && server.wants_input(id) {
+            match rustix::io::read(&self.socket, &mut *room) {
+                Ok(0) => return Flow::Over,
+                Ok(count) => {
+                    read += count;
+                    let bytes = room.get(..count).unwrap_or_default();
+                    let taken = server.handle_input(id, bytes, now);
+                    if taken < count {
+                        self.rest.extend_from_slice(bytes.get(taken..).unwrap_or_default());
+                        break;
+                    }
+                    if count < room.len() {
+                        break;
+                    }
+                }
+                Err(Errno::AGAIN) => break,
+                Err(Errno::INTR) => {}
+                Err(_) => return Flow::Over,
+            }
+        }
+        Flow::Goes
+    }
+
+    /// Whether nothing is left that was read earlier.
+    fn hand_over_rest(&mut self, server: &mut Server, id: ClientId, now: Now) -> bool {
+        if !self.rest.is_empty() && server.wants_input(id) {
+            let taken = server.handle_input(id, &self.rest, now);
+            self.rest.drain(..taken.min(self.rest.len()));
+        }
+        self.rest.is_empty()
+    }
+
+    /// Sends what the server has for the client, as far as the client takes it.
+    pub(super) fn send(&mut self, server: &mut Server, id: ClientId, now: Now) -> Flow {
+        loop {
+            let output = server.output(id);
+            if output.is_empty() {
+                break;
+            }
+            match rustix::net::send(&self.socket, output, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+                Ok(count) => {
+                    server.sent(id, count);
+                    if !self.rest.is_empty() {
+                        self.hand_over_rest(server, id, now);
+                    }
+                }
+                Err(Errno::AGAIN) => break,
+                Err(Errno::INTR) => {}
+                Err(_) => return Flow::Over,
+            }
+        }
+        if self.closing && server.output(id).is_empty() { Flow::Over } else { Flow::Goes }
+    }
+
+    /// Lets epoll wait for what can be done next.
+    pub(super) fn arm(&mut self, epoll: &OwnedFd, server: &Server, id: ClientId) -> io::Result<()> {
+        let mut wanted = epoll::EventFlags::empty();
+        wanted.set(epoll::EventFlags::IN, server.wants_input(id) && self.rest.is_empty());
+        wanted.set(epoll::EventFlags::OUT, !server.output(id).is_empty());
+        if wanted != self.waits_for {
+            epoll::modify(epoll, &self.socket, epoll::EventData::new_u64(token(id)), wanted)?;
+            self.waits_for = wanted;
+        }
+        Ok(())
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// What epoll calls a client.
+pub(super) fn token(id: ClientId) -> u64 {
+    FIRST_CLIENT + u64::from(id.get())
+}
+
+/// Below it are the thread's own events.
+pub(super) const FIRST_CLIENT: u64 = 16;

@@ -1,0 +1,285 @@
+//! A playback stream's way into the engine.
+
+use std::time::Duration;
+
+use soundpost_core::{ChannelLayout, Format, FrameCount, Gain, Hns, Instant};
+use soundpost_dsp::meter::Levels;
+use soundpost_engine::{StreamId, StreamWriter};
+use soundpost_pulse::{ChannelVolume, Mixing, Now, PlaybackId, Server, SinkId, Spec};
+
+use super::balance;
+use super::heard::Heard;
+use super::samples::Adapter;
+use super::take::Direct;
+
+/// A stream that a client plays, and its engine stream.
+pub(super) struct Feed {
+    pub(super) sink: SinkId,
+    pub(super) spec: Spec,
+    pub(super) mixing: Mixing,
+    pub(super) volume: ChannelVolume,
+    pub(super) muted: bool,
+    pub(super) corked: bool,
+    pub(super) name: String,
+    pub(super) stream: StreamId,
+    writer: StreamWriter,
+    adapter: Adapter,
+    /// The server has something to pull, as far as is known.
+    pub(super) readable: bool,
+    /// At the last look the server had all that was missing.
+    full: bool,
+    heard: Heard,
+    /// Frames written, since the stream was opened.
+    written: u64,
+    underruns: u64,
+    /// Recordings of this stream alone.
+    pub(super) directs: Vec<Direct>,
+}
+
+/// What is found when a stream is topped up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Look {
+    /// The engine ran dry although the server had more: the thread came too late.
+    pub(super) late: bool,
+    /// How long a frame takes from the mix to the ear, where a pass has told it.
+    pub(super) onward: Option<Duration>,
+    /// The engine would have taken more than the client has sent so far.
+    pub(super) hungry: bool,
+}
+
+/// When a stream is topped up, and how far.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timing {
+    pub(super) lead: Duration,
+    /// What comes after the engine's endpoints.
+    pub(super) behind: Hns,
+    /// The time from the mix to the ear, for a stream of which nothing was mixed yet.
+    pub(super) guess: Duration,
+    /// A pass has just been.
+    pub(super) passed: bool,
+}
+
+impl Feed {
+    /// A stream with this spec, whose engine stream (of the adapter's format) has been opened.
+    pub(super) fn new(parts: FeedParts, stream: StreamId, writer: StreamWriter, adapter: Adapter) -> Self {
+        let FeedParts { sink, spec, mixing, volume, muted, corked, name } = parts;
+        Self {
+            sink,
+            spec,
+            mixing,
+            volume,
+            muted,
+            corked,
+            name,
+            stream,
+            writer,
+            adapter,
+            readable: false,
+            full: false,
+            heard: Heard::default(),
+            written: 0,
+            underruns: 0,
+            directs: Vec::new(),
+        }
+    }
+
+    /// The format of its engine stream.
+    pub(super) fn format(&self) -> Format {
+        self.adapter.format()
+    }
+
+    /// How loud its channels are, behind its volume.
+    pub(super) fn levels(&self) -> Levels {
+        self.writer.stats().levels
+    }
+
+    /// Gives the engine what is missing up to the lead, as far as the server has it. `passed`: a pass has just been.
+    pub(super) fn top_up(
+        &mut self,
+        id: PlaybackId,
+        server: &mut Server,
+        now: Now,
+        Timing { lead, behind, guess, passed }: Timing,
+        room: &mut Vec<u8>,
+    ) -> Look {
+        let mut look = Look::default();
+        if self.corked || !self.readable {
+            return look;
+        }
+        let rate = self.adapter.format().rate;
+        let queued = self.writer.queued();
+        let stats = self.writer.stats();
+        let queued_then = rate.hns_of(u64::from(stats.queued.get()));
+        if stats.frames > 0 && stats.latency > queued_then {
+            look.onward = Some(Hns::new(stats.latency.get() - queued_then.get()).to_duration());
+        }
+        if stats.underruns > self.underruns {
+            self.underruns = stats.underruns;
+            look.late = self.full;
+            self.heard.begin();
+        }
+        let target = FrameCount::new(u32::try_from(rate.frames_in_duration(lead)).unwrap_or(0));
+        let mut missing = target.saturating_sub(queued).min(self.writer.space());
+        let there = self.adapter.frames_of(server.available(id));
+        self.full = there >= missing;
+        // A stream is dry, and its client told, when the engine has nothing more of it: until then it may still send.
+        if !(passed && queued.is_zero()) {
+            missing = missing.min(there);
+        }
+        look.hungry = !self.full;
+        let wanted = self.adapter.bytes_for(missing);
+        if wanted == 0 {
+            return look;
+        }
+        room.resize(wanted, 0);
+        let queued_time = rate.hns_of(u64::from(queued.get())).to_duration();
+        let in_engine = Hns::from(queued_time + look.onward.unwrap_or(guess));
+        let measured = in_engine.saturating_add(behind).to_duration();
+        let played = rate.hns_of(self.written).to_duration();
+        let heard_in = self.heard.measure(now.at, measured, played);
+        let micros = u64::try_from(heard_in.as_micros()).unwrap_or(u64::MAX);
+        let pulled = server.pull(id, room, micros, now);
+        if pulled < wanted {
+            // It has run dry: the server says when there is more.
+            self.readable = false;
+            look.hungry = false;
+        }
+        let sound = self.adapter.to_engine(room.get(..pulled).unwrap_or_default());
+        for direct in &mut self.directs {
+            direct.write(sound);
+        }
+        let written = self.writer.write(sound);
+        self.written = self.written.saturating_add(u64::from(written.get()));
+        look
+    }
+
+    /// A new engine stream takes the place of the old one, which plays what it has: silence of that length comes first,
+    /// so that they meet. Answers the old stream.
+    pub(super) fn replace(&mut self, stream: StreamId, writer: StreamWriter, adapter: Adapter) -> StreamId {
+        let left = self.adapter.format().rate.hns_of(u64::from(self.writer.queued().get())).to_duration();
+        let old = std::mem::replace(&mut self.stream, stream);
+        std::mem::replace(&mut self.writer, writer).finish();
+        self.adapter = adapter;
+        let silence = self.adapter.format().rate.frames_in_duration(left);
+        let silence = FrameCount::new(u32::try_from(silence).unwrap_or(0)).min(self.writer.space());
+        if !silence.is_zero() {
+            let written = self.writer.write(self.adapter.silence(silence));
+            self.written = u64::from(written.get());
+        } else {
+            self.written = 0;
+        }
+        self.underruns = 0;
+        self.full = false;
+        self.heard.begin();
+        old
+    }
+
+    /// The gain that the engine's stream is to have; what differs between channels is done to the samples.
+    pub(super) fn level(&mut self) -> Gain {
+        let (gain, shares) = balance::split(&self.volume);
+        self.adapter.set_shares(&shares);
+        gain
+    }
+
+    /// The stream goes on after a stop or a flush: times are measured anew.
+    pub(super) fn begin(&mut self) {
+        self.heard.begin();
+        self.full = false;
+    }
+
+    /// The engine stream ends when it has played what it has; how long that takes at most.
+    pub(super) fn finish(self) -> (StreamId, Duration) {
+        let left = self.adapter.format().rate.hns_of(u64::from(self.writer.queued().get())).to_duration();
+        self.writer.finish();
+        (self.stream, left)
+    }
+}
+
+/// What a feed is made of.
+#[derive(Clone, Debug)]
+pub(super) struct FeedParts {
+    pub(super) sink: SinkId,
+    pub(super) spec: Spec,
+    pub(super) mixing: Mixing,
+    pub(super) volume: ChannelVolume,
+    pub(super) muted: bool,
+    pub(super) corked: bool,
+    pub(super) name: String,
+}
+
+/// How far the thread keeps the engine's queues filled.
+///
+/// A pass takes a period from each queue, and wakes the thread; the thread has until the next pass to fill them again. So
+/// one period and what a resampler may need beyond would do, if the thread always came in time. Where it came too late
+/// the lead grows, by half a period each time, and in a minute without that it shrinks by a millisecond.
+#[derive(Debug)]
+pub(super) struct Lead {
+    period: Duration,
+    lead: Duration,
+    calm_since: Instant,
+}
+
+impl Lead {
+    const MARGIN: Duration = Duration::from_millis(2);
+    const CALM: Duration = Duration::from_secs(60);
+    const STEP_DOWN: Duration = Duration::from_millis(1);
+    const PERIODS: u32 = 5;
+
+    pub(super) fn new(period: Duration, now: Instant) -> Self {
+        Self { period, lead: period + Self::MARGIN, calm_since: now }
+    }
+
+    pub(super) fn get(&self) -> Duration {
+        self.lead
+    }
+
+    /// The longest that it becomes.
+    pub(super) fn longest(&self) -> Duration {
+        self.period * Self::PERIODS
+    }
+
+    /// A round of topping up is over; `late`: for a stream it came too late. Answers whether the lead has changed.
+    pub(super) fn learn(&mut self, late: bool, now: Instant) -> bool {
+        let before = self.lead;
+        if late {
+            self.lead = (self.lead + self.period / 2).min(self.longest());
+            self.calm_since = now;
+        } else if now.saturating_since(self.calm_since) >= Self::CALM {
+            self.lead = self.lead.saturating_sub(Self::STEP_DOWN).max(self.period + Self::MARGIN);
+            self.calm_since = now;
+        }
+        self.lead != before
+    }
+}
+
+/// The layout of a device that is played to or recorded from.
+pub(super) const DEVICE: ChannelLayout = ChannelLayout::STEREO;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lead_grows_where_the_thread_is_late_and_shrinks_in_calm() {
+        let second = Duration::from_secs(1);
+        let mut now = Instant::ORIGIN + second;
+        let mut lead = Lead::new(Duration::from_millis(10), now);
+        assert_eq!(lead.get(), Duration::from_millis(12));
+        assert!(lead.learn(true, now));
+        assert_eq!(lead.get(), Duration::from_millis(17));
+        for _ in 0..20 {
+            lead.learn(true, now);
+        }
+        assert_eq!(lead.get(), lead.longest());
+        now += second * 59;
+        assert!(!lead.learn(false, now));
+        now += second;
+        assert!(lead.learn(false, now));
+        assert_eq!(lead.get(), Duration::from_millis(49));
+        for _ in 0..100 {
+            now += second * 60;
+            lead.learn(false, now);
+        }
+        assert_eq!(lead.get(), Duration::from_millis(12));
+    }
+}

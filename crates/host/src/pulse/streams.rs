@@ -1,0 +1,500 @@
+//! Devices and streams: what clients want, done with the engine.
+
+use std::collections::BTreeMap;
+use std::ffi::CStr;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use soundpost_core::{Format, Gain, Instant, SampleRate};
+use soundpost_engine::{DeviceId, EngineError, StreamConfig, StreamId, StreamReader, StreamWriter};
+use soundpost_pulse::buffer::LatencyRange;
+use soundpost_pulse::{
+    Change, DeviceConfig, Event, NewStream, Now, PlaybackId, Props, RecordId, SampleFormat, Server, SinkId, SourceId,
+    Spec, default_map,
+};
+
+use super::balance;
+use super::feed::{DEVICE, Feed, FeedParts, Lead, Timing};
+use super::memory::Memory;
+use super::samples::Adapter;
+use super::take::{Direct, From, Take, TakeParts};
+use super::tapping::Tapping;
+use super::wake::Wake;
+use super::{PulseConfig, PulseSession};
+
+/// What is left of a stream in the engine is taken away so long after it must have been mixed.
+const LINGER: Duration = Duration::from_millis(300);
+/// After which time the engine is asked again where it was too busy.
+const TRY_AGAIN: Duration = Duration::from_millis(50);
+/// How much recorded sound waits for the thread at most.
+const RECORDED: Duration = Duration::from_millis(500);
+
+/// The streams of all clients, on the engine's side.
+pub(super) struct Streams<S> {
+    config: PulseConfig,
+    session: S,
+    wake: Arc<Wake>,
+    sink: SinkId,
+    source: SourceId,
+    monitor: SourceId,
+    /// What records the speakers, while somebody does.
+    tapping: Option<Tapping>,
+    memory: Memory,
+    feeds: BTreeMap<PlaybackId, Feed>,
+    takes: BTreeMap<RecordId, Take>,
+    /// Streams that have ended, and when they may be taken away.
+    ending: Vec<(Instant, StreamId)>,
+    lead: Lead,
+    /// How long a frame takes from the mix to the endpoint's end, as a pass has told it last.
+    onward: Duration,
+    room: Vec<u8>,
+    /// Streams of which the engine would have taken more than their clients had sent; kept to save its memory.
+    hungry: Vec<PlaybackId>,
+}
+
+/// The format of a device's mix as clients see it.
+pub(super) fn mix_spec(rate: SampleRate) -> io::Result<Spec> {
+    // Every rate of the engine's is one of the protocol's.
+    Spec::new(SampleFormat::Float32Le, rate.get(), default_map(2)).ok_or_else(|| io::Error::other("no such rate"))
+}
+
+impl<S: PulseSession> Streams<S> {
+    pub(super) fn new(
+        config: PulseConfig,
+        session: S,
+        server: &mut Server,
+        wake: Arc<Wake>,
+        now: Instant,
+    ) -> io::Result<Self> {
+        let period = config.period.to_duration();
+        let lead = Lead::new(period, now);
+        let device = |name: &CStr, description: &CStr, icon: &CStr, rate| -> io::Result<DeviceConfig> {
+            let mut props = Props::new();
+            props.set_bytes(c"device.description", description.to_bytes_with_nul());
+            props.set_bytes(c"device.class", c"sound".to_bytes_with_nul());
+            props.set_bytes(c"device.icon_name", icon.to_bytes_with_nul());
+            let (name, description) = (name.to_owned(), description.to_owned());
+            let range = range(&lead, period);
+            let spec = mix_spec(rate)?;
+            Ok(DeviceConfig { name, description, spec, range, props, volume: None, muted: false })
+        };
+        let speakers = device(c"soundpost", c"Remote speakers", c"audio-speakers", config.rate)?;
+        let microphone =
+            device(c"soundpost.microphone", c"Remote microphone", c"audio-input-microphone", SampleRate::HZ_48000)?;
+        let (sink, monitor) = server.add_sink(speakers).map_err(io::Error::other)?;
+        let source = server.add_source(microphone).map_err(io::Error::other)?;
+        let memory = Memory::load(config.memory.clone(), server);
+        Ok(Self {
+            config,
+            session,
+            wake,
+            sink,
+            source,
+            monitor,
+            tapping: None,
+            memory,
+            feeds: BTreeMap::new(),
+            takes: BTreeMap::new(),
+            ending: Vec::new(),
+            lead,
+            onward: Duration::ZERO,
+            room: Vec::new(),
+            hungry: Vec::new(),
+        })
+    }
+
+    /// What the server has told, done.
+    pub(super) fn act(&mut self, server: &mut Server, event: Event, now: Now) {
+        match event {
+            Event::NewPlayback(stream) => {
+                let id = stream.id;
+                if let Err(error) = self.play(*stream) {
+                    tracing::warn!(%error, "an application's stream cannot be played");
+                    server.end_playback(id);
+                }
+            }
+            Event::NewRecord(stream) => {
+                let id = stream.id;
+                if let Err(error) = self.record(*stream) {
+                    tracing::warn!(%error, "an application cannot record");
+                    server.end_record(id);
+                }
+            }
+            Event::Playback(id, change) => {
+                if let Err(error) = self.change_feed(id, change, now) {
+                    tracing::warn!(%error, "a change of an application's stream is lost");
+                }
+            }
+            Event::Record(id, change) => {
+                if let Err(error) = self.change_take(id, change, now) {
+                    tracing::warn!(%error, "a change of an application's recording is lost");
+                }
+            }
+            Event::Readable(id) => {
+                if let Some(feed) = self.feeds.get_mut(&id) {
+                    feed.readable = true;
+                }
+                self.top_up(server, id, now);
+            }
+            Event::SinkLevel { sink, volume, muted } if sink == self.sink => {
+                self.device_level(self.config.speakers, balance::split(&volume).0, muted);
+            }
+            Event::SourceLevel { source, volume, muted } if source == self.source => {
+                self.device_level(self.config.microphone, balance::split(&volume).0, muted);
+            }
+            Event::Remember(key, value) => self.memory.remember(key, value, now.at),
+            Event::Defaults { sink, source } => self.memory.defaults(sink, source, now.at),
+            _ => {}
+        }
+    }
+
+    fn device_level(&self, device: DeviceId, gain: Gain, muted: bool) {
+        let mut engine = self.session.engine();
+        let session = self.config.session;
+        let done = engine.set_device_volume(session, device, gain);
+        let done = done.and_then(|()| engine.set_device_muted(session, device, muted));
+        if let Err(error) = done {
+            tracing::warn!(%error, "a device's volume is not what clients were told");
+        }
+    }
+
+    fn play(&mut self, stream: NewStream<PlaybackId, SinkId>) -> Result<(), EngineError> {
+        let parts = FeedParts {
+            sink: stream.device,
+            spec: stream.spec,
+            mixing: stream.mixing,
+            volume: stream.volume,
+            muted: stream.muted,
+            corked: stream.corked,
+            name: name_of(&stream.props),
+        };
+        let mut adapter = Adapter::new(&parts.spec, parts.mixing, DEVICE);
+        let (gain, shares) = balance::split(&parts.volume);
+        adapter.set_shares(&shares);
+        let (id, writer) = self.open_writer(&adapter, &parts.name, gain, (parts.muted, parts.corked))?;
+        self.feeds.insert(stream.id, Feed::new(parts, id, writer, adapter));
+        Ok(())
+    }
+
+    fn open_writer(
+        &self,
+        adapter: &Adapter,
+        name: &str,
+        volume: Gain,
+        (muted, paused): (bool, bool),
+    ) -> Result<(StreamId, StreamWriter), EngineError> {
+        let config = StreamConfig {
+            volume,
+            muted,
+            paused,
+            // Room for the longest lead, and for the silence that comes first where one stream takes another's place.
+            capacity: self.lead.longest() * 3,
+            notify: Some(self.wake.clone()),
+            ..StreamConfig::new(name, adapter.format())
+        };
+        self.session.engine().open_stream(self.config.session, self.config.speakers, config)
+    }
+
+    fn record(&mut self, stream: NewStream<RecordId, SourceId>) -> Result<(), EngineError> {
+        let parts = TakeParts {
+            source: stream.device,
+            spec: stream.spec,
+            mixing: stream.mixing,
+            volume: stream.volume,
+            muted: stream.muted,
+            corked: stream.corked,
+            name: name_of(&stream.props),
+            peak_detect: stream.peak_detect,
+            direct_on: stream.direct_on,
+            tapping: None,
+        };
+        let take = self.take(stream.id, parts)?;
+        self.takes.insert(stream.id, take);
+        Ok(())
+    }
+
+    /// Opens what a recording needs, from the device that it is on now.
+    fn take(&mut self, id: RecordId, mut parts: TakeParts) -> Result<Take, EngineError> {
+        let rate = if parts.source == self.monitor { self.config.rate } else { SampleRate::HZ_48000 };
+        let (adapter, format, meter) = parts.way(rate);
+        let direct = parts.direct_on.and_then(|playback| self.feeds.get_mut(&playback));
+        if direct.is_some() && meter.is_some() {
+            return Ok(Take { parts, from: From::Level { adapter, since: None, owed: 0 } });
+        }
+        let mut gain = balance::split(&parts.volume).0;
+        let device = if let Some(feed) = direct {
+            let mut engine = self.session.engine();
+            let (tapping, queue) = Tapping::of_stream(&mut engine, &self.config, feed.format())?;
+            feed.directs.push(Direct { record: id, queue });
+            gain = product(gain, feed);
+            parts.tapping.insert(tapping).device
+        } else if parts.source == self.monitor {
+            match &self.tapping {
+                Some(tapping) => tapping.device,
+                None => {
+                    let tapping = Tapping::of_speakers(&mut self.session.engine(), &self.config)?;
+                    self.tapping.insert(tapping).device
+                }
+            }
+        } else {
+            self.config.microphone
+        };
+        let (stream, reader) = self.open_reader(device, format, &parts, gain)?;
+        Ok(Take { parts, from: From::Engine { stream, reader, adapter, meter } })
+    }
+
+    /// Takes away what a recording has had.
+    fn end_take(&mut self, id: RecordId, take: Take, now: Now) {
+        if let Some(feed) = take.parts.direct_on.and_then(|playback| self.feeds.get_mut(&playback)) {
+            feed.directs.retain(|direct| direct.record != id);
+        }
+        if let Some(tapping) = take.parts.tapping {
+            tapping.end(&mut self.session.engine(), &self.config);
+        } else if let Some(stream) = take.stream() {
+            self.ending.push((now.at, stream));
+        }
+        let monitored = |take: &Take| take.parts.source == self.monitor && take.parts.tapping.is_none();
+        if !self.takes.values().any(monitored)
+            && let Some(tapping) = self.tapping.take()
+        {
+            tapping.end(&mut self.session.engine(), &self.config);
+        }
+    }
+
+    fn open_reader(
+        &self,
+        device: DeviceId,
+        format: Format,
+        parts: &TakeParts,
+        volume: Gain,
+    ) -> Result<(StreamId, StreamReader), EngineError> {
+        let config = StreamConfig {
+            volume,
+            muted: parts.muted,
+            paused: parts.corked,
+            capacity: RECORDED,
+            notify: Some(self.wake.clone()),
+            ..StreamConfig::new(parts.name.clone(), format)
+        };
+        self.session.engine().open_capture(self.config.session, device, config)
+    }
+
+    fn change_feed(&mut self, id: PlaybackId, change: Change<SinkId>, now: Now) -> Result<(), EngineError> {
+        let session = self.config.session;
+        let Some(feed) = self.feeds.get_mut(&id) else { return Ok(()) };
+        match change {
+            Change::Corked(corked) => {
+                feed.corked = corked;
+                feed.readable = false;
+                feed.begin();
+                self.session.engine().set_paused(session, feed.stream, corked)
+            }
+            Change::Level { volume, muted } => {
+                (feed.volume, feed.muted) = (volume, muted);
+                let gain = feed.level();
+                let records: Vec<RecordId> = feed.directs.iter().map(|direct| direct.record).collect();
+                let stream = feed.stream;
+                let done = self.session.engine().set_stream_volume(session, stream, gain);
+                done.and_then(|()| self.session.engine().set_stream_muted(session, stream, muted))?;
+                records.into_iter().try_for_each(|record| self.level_take(record))
+            }
+            Change::Moved(sink) => {
+                feed.sink = sink;
+                Ok(())
+            }
+            Change::Rate(rate) => {
+                let Some(spec) = feed.spec.with_rate(rate) else { return Ok(()) };
+                feed.spec = spec;
+                let mut adapter = Adapter::new(&spec, feed.mixing, DEVICE);
+                let (gain, shares) = balance::split(&feed.volume);
+                adapter.set_shares(&shares);
+                let (name, flags) = (feed.name.clone(), (feed.muted, feed.corked));
+                let (stream, writer) = self.open_writer(&adapter, &name, gain, flags)?;
+                if let Some(feed) = self.feeds.get_mut(&id) {
+                    let old = feed.replace(stream, writer, adapter);
+                    self.ending.push((now.at + self.lead.longest() * 3 + LINGER, old));
+                    let records: Vec<RecordId> = feed.directs.iter().map(|direct| direct.record).collect();
+                    records.into_iter().try_for_each(|record| self.retake(record, now, |_| ()))?;
+                }
+                Ok(())
+            }
+            Change::Flushed => {
+                feed.begin();
+                feed.readable = false;
+                self.session.engine().flush(session, feed.stream)
+            }
+            Change::Latency(_) => Ok(()),
+            Change::Gone => {
+                if let Some(feed) = self.feeds.remove(&id) {
+                    // A stopped one has nothing more to say.
+                    let wait = if feed.corked { Duration::ZERO } else { LINGER };
+                    let (stream, left) = feed.finish();
+                    self.ending.push((now.at + left + wait, stream));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn change_take(&mut self, id: RecordId, change: Change<SourceId>, now: Now) -> Result<(), EngineError> {
+        let session = self.config.session;
+        let Some(take) = self.takes.get_mut(&id) else { return Ok(()) };
+        match change {
+            Change::Corked(corked) => {
+                take.parts.corked = corked;
+                take.stream().map_or(Ok(()), |stream| self.session.engine().set_paused(session, stream, corked))
+            }
+            Change::Level { volume, muted } => {
+                (take.parts.volume, take.parts.muted) = (volume, muted);
+                self.level_take(id)
+            }
+            Change::Moved(source) => self.retake(id, now, |parts| parts.source = source),
+            Change::Rate(rate) => match take.parts.spec.with_rate(rate) {
+                Some(spec) => self.retake(id, now, |parts| parts.spec = spec),
+                None => Ok(()),
+            },
+            Change::Flushed | Change::Latency(_) => Ok(()),
+            Change::Gone => {
+                if let Some(take) = self.takes.remove(&id) {
+                    self.end_take(id, take, now);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Sets a recording's volume and mute: its own, and those of the stream that it records alone.
+    fn level_take(&mut self, id: RecordId) -> Result<(), EngineError> {
+        let Some(take) = self.takes.get(&id) else { return Ok(()) };
+        let mut gain = balance::split(&take.parts.volume).0;
+        if let Some(feed) = take.parts.direct_on.and_then(|playback| self.feeds.get(&playback)) {
+            gain = product(gain, feed);
+        }
+        let Some(stream) = take.stream() else { return Ok(()) };
+        let mut engine = self.session.engine();
+        engine.set_stream_volume(self.config.session, stream, gain)?;
+        engine.set_stream_muted(self.config.session, stream, take.parts.muted)
+    }
+
+    /// Opens a recording anew after `change`.
+    fn retake(&mut self, id: RecordId, now: Now, change: impl FnOnce(&mut TakeParts)) -> Result<(), EngineError> {
+        let Some(take) = self.takes.remove(&id) else { return Ok(()) };
+        let mut parts = take.parts.again();
+        change(&mut parts);
+        self.end_take(id, take, now);
+        let take = self.take(id, parts)?;
+        self.takes.insert(id, take);
+        Ok(())
+    }
+
+    /// How many streams are there to be played.
+    pub(super) fn playing(&self) -> usize {
+        self.feeds.len()
+    }
+
+    fn timing(&self, passed: bool) -> Timing {
+        let behind = self.session.behind_endpoint();
+        Timing { lead: self.lead.get(), behind, guess: self.onward, passed }
+    }
+
+    fn top_up(&mut self, server: &mut Server, id: PlaybackId, now: Now) {
+        let timing = self.timing(false);
+        let Some(feed) = self.feeds.get_mut(&id) else { return };
+        if feed.top_up(id, server, now, timing, &mut self.room).hungry {
+            self.hungry.push(id);
+        }
+    }
+
+    /// Clients have sent something: streams that the engine would have taken more of are looked at again.
+    pub(super) fn after_input(&mut self, server: &mut Server, now: Now) {
+        if self.hungry.is_empty() {
+            return;
+        }
+        let timing = self.timing(false);
+        let Self { hungry, feeds, room, .. } = self;
+        hungry.retain(|id| feeds.get_mut(id).is_some_and(|feed| feed.top_up(*id, server, now, timing, room).hungry));
+    }
+
+    /// A pass has taken what streams had, or brought what was recorded.
+    pub(super) fn after_pass(&mut self, server: &mut Server, now: Now) {
+        let timing = self.timing(true);
+        let (mut late, mut onward) = (false, None);
+        self.hungry.clear();
+        for (id, feed) in &mut self.feeds {
+            let look = feed.top_up(*id, server, now, timing, &mut self.room);
+            late |= look.late;
+            onward = onward.max(look.onward);
+            if look.hungry {
+                self.hungry.push(*id);
+            }
+        }
+        for (id, take) in &mut self.takes {
+            match take.parts.direct_on.filter(|_| take.stream().is_none()) {
+                None => take.hand_over(*id, server, now, &mut self.room),
+                Some(playback) => {
+                    let Some(feed) = self.feeds.get(&playback) else { continue };
+                    let levels = feed.levels().peak;
+                    take.hand_over_level(*id, server, now, &levels);
+                }
+            }
+        }
+        if let Some(onward) = onward {
+            self.onward = onward;
+        }
+        if self.lead.learn(late, now.at) {
+            tracing::debug!(lead = ?self.lead.get(), late, "sound kept ahead for applications");
+            server.set_sink_range(self.sink, range(&self.lead, self.config.period.to_duration()), now);
+        }
+    }
+
+    /// When [`Streams::handle_timeout`] wants to be called.
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        self.ending.iter().map(|(at, _)| *at).chain(self.memory.next_timeout()).min()
+    }
+
+    /// Takes away what has ended.
+    pub(super) fn handle_timeout(&mut self, _server: &mut Server, now: Now) {
+        if self.next_timeout().is_none_or(|at| at > now.at) {
+            return;
+        }
+        self.memory.handle_timeout(now.at);
+        let mut engine = self.session.engine();
+        let session = self.config.session;
+        self.ending.retain_mut(|(at, stream)| {
+            if *at > now.at {
+                return true;
+            }
+            let busy = matches!(engine.close_stream(session, *stream), Err(EngineError::Busy));
+            *at = now.at + TRY_AGAIN;
+            busy
+        });
+    }
+}
+
+/// `gain` behind what a playback stream has.
+fn product(gain: Gain, feed: &Feed) -> Gain {
+    let of_stream = if feed.muted { Gain::ZERO } else { balance::split(&feed.volume).0 };
+    Gain::new(gain.get() * of_stream.get())
+}
+
+/// The latencies that clients may ask a device for: what is kept ahead for them, or half a period where they are in a hurry.
+/// The server then keeps less for them; a pass still finds a whole period, since they send while it lasts.
+fn range(lead: &Lead, period: Duration) -> LatencyRange {
+    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    LatencyRange { min: micros(period / 2), max: micros(lead.get()) }
+}
+
+/// What a person calls the stream: application and what it plays.
+fn name_of(props: &Props) -> String {
+    let value = |key: &CStr| {
+        let bytes = props.get_bytes(key)?;
+        let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+        Some(String::from_utf8_lossy(bytes.get(..end)?).into_owned()).filter(|text| !text.is_empty())
+    };
+    match (value(c"application.name"), value(c"media.name")) {
+        (Some(application), Some(media)) if application != media => format!("{application}: {media}"),
+        (Some(one), _) | (None, Some(one)) => one,
+        (None, None) => "an application".into(),
+    }
+}

@@ -1,0 +1,118 @@
+//! How far a playback stream is from the ear, as its client is told.
+//!
+//! A client takes from one reply how many bytes have been read and how long the next one takes to the ear, and works out
+//! what is heard just now: the read index less that latency. Video players keep their pictures to it. So what is told
+//! follows the truth smoothly: where the way to the ear gets longer or shorter, what the client works out runs slower or
+//! faster for a while, by half at most, and never goes back.
+
+use soundpost_core::Instant;
+
+/// A difference goes away as 1/e of it in a second.
+const FOLLOW_MICROS: i128 = 1_000_000;
+/// Millionths.
+const WHOLE: i128 = 1_000_000;
+/// How far from its own pace, in millionths, what a client works out may run.
+const MOST: i128 = WHOLE / 2;
+
+/// What was told, and how it goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Timing {
+    /// Nothing was ever read.
+    #[default]
+    Fresh,
+    /// Something was read at `at`; `micros` is the latency right after it, and `pace` by how many millionths of the time
+    /// that passes it falls.
+    Runs { at: Instant, micros: u64, pace: i128 },
+    /// Nothing is read for now, and the latency stays.
+    Stands { micros: u64 },
+}
+
+impl Timing {
+    /// The latency in microseconds at `now`; none where nothing was ever read.
+    pub(crate) fn told(self, now: Instant) -> Option<u64> {
+        match self {
+            Self::Fresh => None,
+            Self::Stands { micros } => Some(micros),
+            Self::Runs { at, micros, pace } => {
+                let passed = i128::from(crate::stream::micros(now.saturating_since(at)));
+                let left = i128::from(micros) - passed.saturating_mul(pace) / WHOLE;
+                Some(u64::try_from(left.max(0)).unwrap_or(u64::MAX))
+            }
+        }
+    }
+
+    /// At `now`, sound that lasts `lasts` microseconds is read, and its first byte is heard in `heard_in`.
+    pub(crate) fn read(&mut self, now: Instant, heard_in: u64, lasts: u64) {
+        let told = self.told(now).unwrap_or(heard_in);
+        let off = i128::from(heard_in) - i128::from(told);
+        // What is made good over the time that the sound lasts.
+        let pace = WHOLE - (off * WHOLE / FOLLOW_MICROS).clamp(-MOST, MOST);
+        *self = Self::Runs { at: now, micros: told.saturating_add(lasts), pace };
+    }
+
+    /// Nothing more is read for now.
+    pub(crate) fn stop(&mut self, now: Instant) {
+        if let Some(micros) = self.told(now) {
+            *self = Self::Stands { micros };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Reads 5 ms every 5 ms for `times` times.
+    fn run(timing: &mut Timing, now: &mut Instant, heard_in: u64, times: u32) -> u64 {
+        for _ in 0..times {
+            timing.read(*now, heard_in, 5000);
+            *now += Duration::from_millis(5);
+        }
+        timing.told(*now).expect("it has been read")
+    }
+
+    #[test]
+    fn it_follows_the_way_to_the_ear() {
+        let (mut timing, mut now) = (Timing::default(), Instant::from_nanos(1_000_000_000));
+        assert_eq!(timing.told(now), None);
+        assert_eq!(run(&mut timing, &mut now, 60_000, 1), 60_000, "the first is told as it is");
+        assert_eq!(run(&mut timing, &mut now, 60_000, 100), 60_000);
+        // 140 ms more: a third of the difference is left after a second, none that matters after six.
+        let after = run(&mut timing, &mut now, 200_000, 200);
+        assert!((145_000..152_000).contains(&after), "{after}");
+        let after = run(&mut timing, &mut now, 200_000, 1000);
+        assert!((199_000..=200_000).contains(&after), "{after}");
+        timing.stop(now);
+        assert_eq!(timing.told(now + Duration::from_secs(3600)), Some(after));
+    }
+
+    proptest! {
+        #[test]
+        fn what_a_client_works_out_never_goes_back(
+            steps in prop::collection::vec((0u64..500_000, 0u64..40_000, 0u64..40_000, 0u8..10), 1..200)
+        ) {
+            let (mut timing, mut now) = (Timing::default(), Instant::from_nanos(7));
+            let (mut read, mut heard) = (0u64, 0u64);
+            for (heard_in, lasts, passes, stop) in steps {
+                if stop == 0 {
+                    timing.stop(now);
+                } else {
+                    timing.read(now, heard_in, lasts);
+                    read += lasts;
+                }
+                for part in 0..4 {
+                    let at = now + Duration::from_micros(passes * part / 3);
+                    // Before the first byte is heard, a client works out 0.
+                    let works_out = read.saturating_sub(timing.told(at).unwrap_or(0));
+                    prop_assert!(works_out >= heard, "{works_out} after {heard}");
+                    heard = works_out;
+                }
+                now += Duration::from_micros(passes);
+            }
+        }
+    }
+}

@@ -1,0 +1,3 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| soundpost_testsuite::oracles::pulse_bytes(data));
