@@ -93,7 +93,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_a_client_works_out_never_goes_back(
-            steps in prop::collection::vec((0u64..500_000, 0u64..40_000, 0u64..40_000, 0u8..10), 1..200)
+            steps in prop::collection::vec((0u64..5_000_000, 0u64..40_000, 0u64..40_000, 0u8..10), 1..200)
         ) {
             let (mut timing, mut now) = (Timing::default(), Instant::from_nanos(7));
             let (mut read, mut heard) = (0u64, 0u64);

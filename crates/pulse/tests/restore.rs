@@ -206,8 +206,10 @@ fn streams_follow_the_default_device_unless_somebody_put_them_elsewhere() {
         infos.iter().map(|info| info.sink_index).collect()
     };
     assert_eq!(sinks(&mut rig, &mut client), [0, 0, 2]);
+    client.order(&mut rig, &Command::SetDefaultSink(c"third".to_owned())).expect("set");
+    assert_eq!(sinks(&mut rig, &mut client), [2, 0, 2]);
     client.order(&mut rig, &Command::SetDefaultSink(c"second".to_owned())).expect("set");
-    assert_eq!(sinks(&mut rig, &mut client), [1, 0, 2]);
+    assert_eq!(sinks(&mut rig, &mut client), [1, 0, 2], "it was put there before that was the default");
     // Whoever is moved to the default follows it from then on, and that is what is remembered.
     client.order(&mut rig, &go(c"@DEFAULT_SINK@")).expect("moved");
     let forgotten = rig.events.iter().rev().any(|event| {

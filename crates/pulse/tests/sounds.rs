@@ -241,6 +241,55 @@ fn what_a_client_takes_for_heard_never_goes_back() {
 }
 
 #[test]
+fn a_stream_that_runs_on_does_not_fill_the_output_of_a_client_that_sleeps() {
+    let mut rig = Rig::new();
+    let mut client = rig.client(35);
+    let channel = client.play(&mut rig, BufferAttr { pre_buffering: 0, ..short() }).channel;
+    let stream = last_playback(&rig);
+    for _ in 0..10_000 {
+        pull(&mut rig, stream, 3528);
+    }
+    assert!(rig.server.output(client.id).len() < 5000, "{}", rig.server.output(client.id).len());
+    client.receive(&mut rig);
+    pull(&mut rig, stream, 3528);
+    client.receive(&mut rig);
+    let asked = client.events.iter().filter_map(|event| match event {
+        Command::Request(request) if request.channel == channel => Some(request.length),
+        _ => None,
+    });
+    assert_eq!(asked.sum::<u32>(), 10_001 * 3528, "nothing is forgotten of what it should send to catch up");
+}
+
+#[test]
+fn a_pause_leaves_the_latency_as_it_was() {
+    let mut rig = Rig::new();
+    let mut client = rig.client(35);
+    let channel = client.play(&mut rig, short()).channel;
+    let stream = last_playback(&rig);
+    for cork in [true, false] {
+        client.write(&mut rig, channel, &[1; 14_112]);
+        pull(&mut rig, stream, if cork { TEN_MS } else { 30_000 });
+        let told = |rig: &mut Rig, client: &mut Client| {
+            let timing = latency(rig, client, channel);
+            (timing.sink_usec, timing.playing)
+        };
+        let before = told(&mut rig, &mut client);
+        // Stopped by its client the first time, dry the second.
+        if cork {
+            let cork = CorkStreamParams { channel, cork };
+            client.order(&mut rig, &Command::CorkPlaybackStream(cork)).expect("corked");
+        }
+        assert_eq!(told(&mut rig, &mut client), (before.0, false));
+        rig.pass(Duration::from_millis(500));
+        assert_eq!(told(&mut rig, &mut client), (before.0, false));
+        if cork {
+            let cork = CorkStreamParams { channel, cork: false };
+            client.order(&mut rig, &Command::CorkPlaybackStream(cork)).expect("uncorked");
+        }
+    }
+}
+
+#[test]
 fn streams_that_start_together_are_corked_together() {
     let mut rig = Rig::new();
     let mut client = rig.client(35);

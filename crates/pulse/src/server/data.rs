@@ -5,7 +5,7 @@ use std::time::Duration;
 use pulseaudio::protocol::CommandTag;
 
 use super::client::{KEPT, Outgoing};
-use super::notify::Facility;
+use super::notify::{Facility, GATHER};
 use super::{Server, Timer};
 use crate::event::{Change, Event};
 use crate::id::{PlaybackId, RecordId};
@@ -134,9 +134,13 @@ impl Server {
         if readable && !std::mem::replace(&mut playback.told_readable, true) {
             self.events.push_back(Event::Readable(stream));
         }
-        let missing = playback.queue.pop_missing();
+        // One that runs on while its client sleeps would ask for ever; it asks at the next pull after that has read.
+        let owner = playback.common.owner;
+        let reads = || owner.and_then(|o| self.clients.get(&o.client)).is_none_or(|c| c.output.len() <= GATHER);
+        let asks = !playback.queue.runs_on() || reads();
+        let missing = if asks { playback.queue.pop_missing() } else { 0 };
         if missing > 0
-            && let Some(owner) = playback.common.owner
+            && let Some(owner) = owner
         {
             self.send_bytes(owner.client, Short::two(CommandTag::Request, owner.channel, missing).bytes());
         }
