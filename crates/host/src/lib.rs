@@ -20,6 +20,7 @@ pub mod event;
 pub mod exclusive;
 pub mod measure;
 pub mod play;
+pub mod pulse_client;
 pub mod rdp;
 pub mod record;
 mod sys;
