@@ -26,9 +26,13 @@ pub(crate) enum Command {
     Serve(Box<ServeArgs>),
     /// List the endpoints of a running `soundpost serve`: format, latency, state
     Endpoints(EndpointsArgs),
-    /// Play a file into an endpoint of a running `soundpost serve` (with --exclusive: for this file alone)
+    /// Play a file through the local sound server: Soundpost, PulseAudio or PipeWire
+    ///
+    /// With --exclusive, into an endpoint of a running `soundpost serve`, for this file alone.
     Play(PlayArgs),
-    /// Record from an endpoint of a running `soundpost serve` into a WAV file (with --exclusive)
+    /// Record from the local sound server into a WAV file: from Soundpost, PulseAudio or PipeWire
+    ///
+    /// With --exclusive, from an endpoint of a running `soundpost serve`, for this recording alone.
     Record(RecordArgs),
     /// Play a scenario on the virtual clock: sessions, clock errors, arrivals, departures, faults
     Simulate(SimulateArgs),
@@ -64,6 +68,23 @@ pub(crate) struct EndpointsArgs {
     pub(crate) json: bool,
 }
 
+/// Which sound server to use, and how. For `play` and `record`.
+#[derive(Debug, Args)]
+pub(crate) struct ServerArgs {
+    /// The sound server: unix:/PATH or tcp:HOST:PORT [default: $PULSE_SERVER, else where such servers are found]
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "exclusive")]
+    pub(crate) server: Option<String>,
+    /// Its device by name, as `pactl list short` shows it [default: the server's own default]
+    #[arg(long, value_name = "NAME", conflicts_with = "exclusive")]
+    pub(crate) device: Option<String>,
+    /// The volume as mixers show it, in percent, 0 to 150 [default: what the server remembers]
+    #[arg(long, value_name = "PERCENT", conflicts_with = "exclusive", value_parser = clap::value_parser!(u16).range(0..=150))]
+    pub(crate) volume: Option<u16>,
+    /// Sound that is under way at a time, in milliseconds [default: play: what the server likes; record: 50]
+    #[arg(long, value_name = "MS", conflicts_with = "exclusive", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub(crate) latency_msec: Option<u64>,
+}
+
 /// Which endpoint to use exclusively, and how. For `play` and `record`.
 #[derive(Debug, Args)]
 pub(crate) struct ExclusiveArgs {
@@ -72,16 +93,16 @@ pub(crate) struct ExclusiveArgs {
     #[arg(long)]
     pub(crate) exclusive: bool,
     /// Name of the endpoint, as `soundpost endpoints` shows it [default: the only one in this direction]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", requires = "exclusive")]
     pub(crate) endpoint: Option<String>,
     /// The session that it belongs to [default: any]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", requires = "exclusive")]
     pub(crate) session: Option<String>,
     /// The device's period in milliseconds, 2.5 to 100
-    #[arg(long, value_name = "MS", default_value_t = 10.0)]
+    #[arg(long, value_name = "MS", default_value_t = 10.0, requires = "exclusive")]
     pub(crate) period: f64,
     /// The shared buffer in milliseconds, two periods to 2000
-    #[arg(long, value_name = "MS", default_value_t = 160.0)]
+    #[arg(long, value_name = "MS", default_value_t = 160.0, requires = "exclusive")]
     pub(crate) buffer: f64,
     /// The configuration file of the running daemon, for its state directory [default: as for `serve`]
     #[arg(long, value_name = "FILE", env = "SOUNDPOST_CONFIG", value_hint = ValueHint::FilePath)]
@@ -98,6 +119,8 @@ pub(crate) struct PlayArgs {
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) file: PathBuf,
     #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    #[command(flatten)]
     pub(crate) exclusive: ExclusiveArgs,
 }
 
@@ -110,6 +133,8 @@ pub(crate) struct RecordArgs {
     /// End after so many seconds of sound [default: when Ctrl-C is pressed]
     #[arg(long, value_name = "S")]
     pub(crate) seconds: Option<f64>,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
     #[command(flatten)]
     pub(crate) exclusive: ExclusiveArgs,
 }

@@ -13,6 +13,7 @@ mod password;
 mod play;
 mod record;
 mod serve;
+mod shared;
 mod simulate;
 mod status;
 mod verify;
