@@ -234,6 +234,12 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "KIND", env = "SOUNDPOST_CAPTURE")]
     pub(crate) capture: Option<CaptureArg>,
 
+    /// Be a client of the PulseAudio or PipeWire that runs already: what applications play into its virtual sink
+    /// `soundpost` is heard by the first session's listeners. With unix:/PATH or tcp:HOST:PORT: of the one there
+    /// [key: attach]
+    #[arg(long, value_name = "ADDRESS", env = "SOUNDPOST_ATTACH", num_args = 0..=1, default_missing_value = "auto", require_equals = true)]
+    pub(crate) attach: Option<String>,
+
     /// Rate at which a session mixes, in hertz, 8000 to 192000 [key: audio.rate] [default: 48000]
     #[arg(long, value_name = "HZ", env = "SOUNDPOST_RATE")]
     pub(crate) rate: Option<u32>,

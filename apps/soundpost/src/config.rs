@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use soundpost_core::{Hns, SampleRate};
+use soundpost_host::pulse_client::{Place, PlaceError};
 use soundpost_link::rdp::LONGEST_LEAD;
 use thiserror::Error;
 
@@ -23,6 +24,8 @@ pub(crate) struct Settings {
     pub(crate) once: bool,
     pub(crate) render: Option<(PathBuf, RenderFormatArg)>,
     pub(crate) capture: Option<CaptureArg>,
+    /// Where the sound server is, or may be, whose client the first session is to be.
+    pub(crate) attach: Option<Vec<Place>>,
     pub(crate) rate: SampleRate,
     pub(crate) period: Hns,
     pub(crate) lead: u32,
@@ -50,6 +53,8 @@ pub(crate) enum ConfigError {
     UnknownKey { path: PathBuf, key: String, nearest: Option<&'static str> },
     #[error("{name} cannot be {value}: {remedy}")]
     Value { name: &'static str, value: String, remedy: &'static str },
+    #[error(transparent)]
+    Attach(#[from] PlaceError),
     #[error("no home directory is known: say where to keep certificate and control socket with --state-dir DIR")]
     NoStateDir,
 }
@@ -62,6 +67,7 @@ struct File {
     password_file: Option<PathBuf>,
     users: Vec<FileUser>,
     state_dir: Option<PathBuf>,
+    attach: Option<String>,
     rdp: FileRdp,
     play: FilePlay,
     render: FileRender,
@@ -129,6 +135,7 @@ const KEYS: &[&str] = &[
     "users.name",
     "users.password_file",
     "state_dir",
+    "attach",
     "rdp",
     "rdp.listen",
     "rdp.security",
@@ -208,6 +215,7 @@ impl Settings {
             once,
             render: render.map(|path| (path, render_format)),
             capture: args.capture.or(file.capture.source),
+            attach: args.attach.or(file.attach).map(|place| places(&place)).transpose()?,
             rate: rate(args.rate.or(file.audio.rate).unwrap_or(48_000))?,
             period,
             lead: lead(args.lead.or(file.audio.lead).unwrap_or(2), period)?,
@@ -322,6 +330,11 @@ fn half_a_pair(name: &'static str, path: &Path, remedy: &'static str) -> ConfigE
     ConfigError::Value { name, value: format!("{} alone", path.display()), remedy }
 }
 
+/// Where to look for a sound server: at the address, or in the usual places for `auto`.
+fn places(text: &str) -> Result<Vec<Place>, PlaceError> {
+    Place::find((text != "auto").then_some(text))
+}
+
 fn rate(hertz: u32) -> Result<SampleRate, ConfigError> {
     SampleRate::new(hertz).map_err(|_| ConfigError::Value {
         name: "rate",
@@ -400,7 +413,7 @@ mod tests {
 
     #[test]
     fn every_key_of_the_list_is_read() {
-        let all = "user='a'\npassword_file='p'\nstate_dir='s'\n[[users]]\nname='b'\npassword_file='q'\n\
+        let all = "user='a'\npassword_file='p'\nstate_dir='s'\nattach='unix:/n'\n[[users]]\nname='b'\npassword_file='q'\n\
             [rdp]\nlisten='127.0.0.1:1'\nsecurity=['tls']\nchannel='static'\ncertificate='c'\nkey='k'\n\
             [play]\nfile='f'\nonce=true\n[render]\nfile='r'\nformat='f32'\n[capture]\nsource='test-signal'\n[audio]\nrate=44100\nperiod=2.5\nlead=3\n\
             [log]\nlevel='debug'\nformat='json'\n";
@@ -421,6 +434,7 @@ mod tests {
             once: true,
             render: Some(("r".into(), RenderFormatArg::F32)),
             capture: Some(CaptureArg::TestSignal),
+            attach: Some(vec![Place::Unix("/n".into())]),
             rate: SampleRate::HZ_44100,
             period: Hns::new(25_000),
             lead: 3,
@@ -438,6 +452,7 @@ mod tests {
         assert!(refused(ServeArgs { period: Some(7.0), ..args() }).contains("2.5, 5, 10 or 20"));
         assert!(refused(ServeArgs { once: Some(true), ..args() }).contains("--play"));
         assert!(refused(ServeArgs { rdp: Some(Listen::Off), ..args() }).contains("--render"));
+        assert!(refused(ServeArgs { attach: Some("tcp:".into()), ..args() }).contains("tcp:HOST"));
         assert!(refused(ServeArgs { rate: Some(1), ..args() }).contains("8000 to 192000"));
         assert!(refused(ServeArgs { lead: Some(0), ..args() }).contains("1 period or more"));
         assert!(refused(ServeArgs { lead: Some(26), ..args() }).contains("250 ms at most"));

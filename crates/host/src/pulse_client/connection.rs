@@ -61,6 +61,8 @@ pub enum Notice {
         /// The stream.
         channel: u32,
     },
+    /// Something has changed of what [`Client::subscribe_sources`] asked for.
+    Changed,
     /// The answer to [`Client::begin`].
     Answer {
         /// Which request.
@@ -313,6 +315,9 @@ fn notice(packet: &[u8]) -> Result<Option<Notice>, Wrong> {
     if is(CommandTag::PlaybackStreamKilled) || is(CommandTag::RecordStreamKilled) {
         return Ok(Some(Notice::Gone { channel: reader.u32()? }));
     }
+    if is(CommandTag::SubscribeEvent) {
+        return Ok(Some(Notice::Changed));
+    }
     if is(CommandTag::Underflow) {
         return Ok(Some(Notice::Dry { channel: reader.u32()? }));
     }
@@ -418,6 +423,7 @@ mod tests {
         for killed in [CommandTag::PlaybackStreamKilled, CommandTag::RecordStreamKilled] {
             assert_eq!(notice(&packet(killed, b"L\0\0\0\x04")), Ok(Some(Notice::Gone { channel: 4 })));
         }
+        assert_eq!(notice(&packet(CommandTag::SubscribeEvent, b"")), Ok(Some(Notice::Changed)));
         assert_eq!(notice(&packet(CommandTag::Started, b"L\0\0\0\x04")), Ok(None));
         assert!(notice(b"L\0\0\0\x02").is_err());
         assert!(notice(&packet(CommandTag::Request, b"L\0\0\0\x01")).is_err());

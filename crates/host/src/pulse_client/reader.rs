@@ -121,6 +121,19 @@ impl<'a> Reader<'a> {
         self.take(channels)
     }
 
+    /// Reads over a volume for each channel.
+    pub(super) fn skip_volumes(&mut self) -> Read<()> {
+        self.tag(b'v')?;
+        let channels = usize::from(self.byte()?);
+        self.take(channels * 4).map(|_| ())
+    }
+
+    /// Reads over one volume.
+    pub(super) fn skip_volume(&mut self) -> Read<()> {
+        self.tag(b'V')?;
+        self.word().map(|_| ())
+    }
+
     /// Reads over a property list.
     pub(super) fn skip_props(&mut self) -> Read<()> {
         self.tag(b'P')?;

@@ -16,6 +16,8 @@ pub struct Device {
     /// Its format, where it is one that Soundpost carries. Channels are said in the order of their places in
     /// [`ChannelLayout`], which need not be the device's own.
     pub format: Option<Format>,
+    /// Whether somebody plays into it or records from it just now.
+    pub running: bool,
 }
 
 /// A module that the server has loaded.
@@ -40,12 +42,28 @@ pub struct Timing {
     pub playing: bool,
 }
 
+/// The state of a device that is in use.
+const RUNNING: u32 = 0;
+
 impl Device {
+    /// As version 15 and later have it.
     pub(super) fn read(packet: &[u8]) -> Read<Self> {
         let mut reader = Reader::new(packet);
         let (index, name, description) = (reader.u32()?, reader.text()?, reader.text()?);
         let (spec, map) = (reader.spec()?, reader.map()?);
-        Ok(Self { index, name, description, format: format(spec, map) })
+        // Module, volume, mute; monitor; latency, driver, flags; properties, latency that is asked for, base volume.
+        reader.u32()?;
+        reader.skip_volumes()?;
+        reader.bool()?;
+        reader.u32()?;
+        reader.string()?;
+        reader.micros()?;
+        reader.string()?;
+        reader.u32()?;
+        reader.skip_props()?;
+        reader.micros()?;
+        reader.skip_volume()?;
+        Ok(Self { index, name, description, format: format(spec, map), running: reader.u32()? == RUNNING })
     }
 }
 
@@ -138,6 +156,23 @@ mod tests {
         // ALSA's order, as PulseAudio's devices have it: the mask is the same.
         let spec = Spec { format: 5, channels: 6, rate: 48_000 };
         assert_eq!(format(spec, &[1, 2, 5, 6, 3, 7]).unwrap().layout, surround);
+    }
+
+    #[test]
+    fn a_device_is_read_as_pulseaudio_16_describes_it() {
+        let packet = |state: u8| {
+            let mut packet = b"L\0\0\0\x01tout.monitor\0tMonitor\0a\x03\x02\0\0\xbb\x80m\x02\x01\x02L\0\0\0\x06\
+                v\x02\0\x01\0\0\0\x01\0\00L\0\0\0\0tout\0U\0\0\0\0\0\0\0\0tmodule\0L\0\0\0\xe6PN\
+                U\0\0\0\0\0\0\0\0V\0\x01\0\0L\0\0\0"
+                .to_vec();
+            packet.push(state);
+            packet
+        };
+        let device = Device::read(&packet(0)).unwrap();
+        assert_eq!((device.index, device.name.as_str(), device.running), (1, "out.monitor", true));
+        assert_eq!(device.format, Some(Format { sample: SampleFormat::S16, ..Format::DEFAULT }));
+        assert!(!Device::read(&packet(1)).unwrap().running && !Device::read(&packet(2)).unwrap().running);
+        assert!(Device::read(&packet(0)[..90]).is_err());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use pulseaudio::protocol::stream::{BufferAttr, StreamFlags};
 use pulseaudio::protocol::{
     ChannelMap, ChannelPosition, ChannelVolume, Command, GetSinkInfo, GetSourceInfo, LatencyParams, LoadModuleParams,
-    PlaybackStreamParams, Prop, Props, RecordStreamParams, SampleFormat as Wire, SampleSpec, Volume,
+    PlaybackStreamParams, Prop, Props, RecordStreamParams, SampleFormat as Wire, SampleSpec, SubscriptionMask, Volume,
 };
 use soundpost_core::{ChannelLayout, Format, FrameCount, SampleFormat};
 
@@ -176,6 +176,15 @@ impl Client {
             Err(ClientError::Refused { reason: Refusal::NO_ENTITY, .. }) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Asks for [`super::Notice::Changed`] whenever a source, or who records from one, changes.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn subscribe_sources(&mut self) -> Result<(), ClientError> {
+        let mask = SubscriptionMask::SOURCE | SubscriptionMask::SOURCE_OUTPUT;
+        self.ask("tell of changes", &Command::Subscribe(mask)).map(|_| ())
     }
 
     /// The modules that the server has loaded.
