@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Serve(Box<ServeArgs>),
     /// List the endpoints of a running `soundpost serve`: format, latency, state
     Endpoints(EndpointsArgs),
+    /// Show who plays what to whom in a running `soundpost serve`: sessions, devices, streams, listeners
+    Status(StatusArgs),
     /// Play a file through the local sound server: Soundpost, PulseAudio or PipeWire
     ///
     /// With --exclusive, into an endpoint of a running `soundpost serve`, for this file alone.
@@ -52,18 +54,39 @@ pub(crate) enum Command {
     Man,
 }
 
-/// Flags of `soundpost endpoints`.
+/// Which running daemon is asked.
 #[derive(Debug, Args)]
-pub(crate) struct EndpointsArgs {
+pub(crate) struct DaemonArgs {
     /// Configuration file of the running daemon, for its state directory [default: as with serve]
     #[arg(long, value_name = "FILE", env = "SOUNDPOST_CONFIG", value_hint = ValueHint::FilePath)]
     pub(crate) config: Option<PathBuf>,
     /// The state directory of the running daemon [key: state_dir] [default: as with serve]
     #[arg(long, value_name = "DIR", env = "SOUNDPOST_STATE_DIR", value_hint = ValueHint::DirPath)]
     pub(crate) state_dir: Option<PathBuf>,
+}
+
+/// Flags of `soundpost endpoints`.
+#[derive(Debug, Args)]
+pub(crate) struct EndpointsArgs {
+    #[command(flatten)]
+    pub(crate) daemon: DaemonArgs,
     /// Print JSON instead of a table: an array with an object for each endpoint, with its counters, the device that it
-    /// is attached to, and the streams of that. Times and levels have their unit in the key (_ms, _us; levels: 1 is full
-    /// scale)
+    /// is attached to, and the streams of that. Times and levels have their unit in the key (_ms, _us, _db; levels
+    /// without: 1 is full scale)
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Flags of `soundpost status`.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) daemon: DaemonArgs,
+    /// Show it again and again, twice a second, until Ctrl-C
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// Print JSON instead of a table, with --watch one line each time: the sessions, their devices, and of each the
+    /// streams and the endpoints, with the keys of `soundpost endpoints --json`
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -6,6 +6,8 @@
 #![allow(clippy::as_conversions, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "tests")]
 #![allow(clippy::print_stderr, reason = "tests say what they measured")]
 
+mod applications;
+mod attach;
 mod command;
 mod counter;
 mod daemon;
@@ -15,4 +17,5 @@ mod hostile;
 mod listeners;
 mod real_client;
 mod simulate;
+mod sound_server;
 mod verify;
