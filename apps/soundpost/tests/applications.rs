@@ -145,9 +145,7 @@ fn real_a_server_or_a_device_that_goes_ends_it_in_one_line() {
         assert!(told.lines().count() == 1 && told.contains(why), "{told}");
     };
     let player = start(&server);
-    let input = server.list("sink-inputs").split('\t').next().unwrap().to_owned();
-    // As `pavucontrol` or `pacmd` would: there is no `pactl` command for it, but unloading what plays does it.
-    let _ = input;
+    // With no other sink to move to, the stream goes with its own.
     assert!(server.pactl(&["unload-module", "module-always-sink"]).status.success());
     assert!(server.pactl(&["unload-module", "module-null-sink"]).status.success());
     refused(player, "has ended the stream");
@@ -178,6 +176,8 @@ fn what_is_not_there_is_told_in_one_line() {
     assert!(
         refused(&[
             "serve",
+            "--log",
+            "error",
             "--rdp",
             "127.0.0.1:0",
             "--state-dir",
@@ -199,6 +199,26 @@ fn real_a_device_that_the_server_does_not_have_is_told() {
         assert_eq!(output.status.code(), Some(2), "{told}");
         assert!(told.contains("\"nobody\"") && told.contains("pactl list short"), "{told}");
     }
+}
+
+#[test]
+fn real_over_tcp_the_cookie_lets_in() {
+    let Some(server) = SoundServer::start(Kind::PulseAudio) else { return };
+    server.add_sink("out");
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let loaded =
+        server.pactl(&["load-module", "module-native-protocol-tcp", &format!("port={port}"), "listen=127.0.0.1"]);
+    assert!(loaded.status.success(), "{loaded:?}");
+    let (sound, address) = (server.dir().join("sound.wav"), format!("tcp:127.0.0.1:{port}"));
+    write(&sound, 4_800);
+    let args = ["play", str(&sound), "--device", "out", "--server", &address];
+    let played = command(&server, &args).env("HOME", server.dir()).output().unwrap();
+    assert_eq!(played.status.code(), Some(0), "{played:?}");
+    let stranger = command(&server, &args).output().unwrap();
+    let told = String::from_utf8(stranger.stderr).unwrap();
+    assert_eq!(stranger.status.code(), Some(2), "{told}");
+    assert!(told.contains("does not let you in") && told.contains("PULSE_COOKIE"), "{told}");
 }
 
 /// PipeWire's devices are of floating point, in which 16 bits are exact.

@@ -11,6 +11,8 @@ use super::{TAKEN, TICK, connect, name_of, volume};
 use crate::cli::PlayArgs;
 use crate::exclusive::{Failure, interrupted, say};
 
+/// Sound that may wait for the socket.
+const BACKLOG: usize = 256 * 1024;
 /// How often the server is asked where it is.
 const ASK: Duration = Duration::from_millis(100);
 
@@ -109,7 +111,8 @@ impl Playing {
     fn feed(&mut self, wanted: usize) -> Result<usize, Failure> {
         let format = self.file.format();
         let mut sent = 0;
-        while !self.ended {
+        // A server may want more at once than its socket takes: as much as it says is not kept here.
+        while !self.ended && self.client.unsent() < BACKLOG {
             if self.at == self.block.len() {
                 self.block.clear();
                 self.at = 0;
@@ -120,7 +123,7 @@ impl Playing {
             }
             let room = format.bytes_of(format.frames_in(wanted - sent));
             let rest = self.block.get(self.at..).unwrap_or_default();
-            let now = rest.get(..room.min(rest.len())).unwrap_or_default();
+            let now = rest.get(..room.min(rest.len()).min(BACKLOG)).unwrap_or_default();
             if now.is_empty() && !self.ended {
                 break;
             }

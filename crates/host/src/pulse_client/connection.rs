@@ -26,6 +26,8 @@ const OLDEST: u16 = 15;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Read from the socket at once.
 const CHUNK: usize = 64 * 1024;
+/// What a server may say while the answer to a request is waited for.
+const MOST_NOTICES: usize = 4_096;
 /// Longest block of sound that is sent: a multiple of every frame of 1 to 8 samples of 1 to 4 bytes.
 const BLOCK: usize = 10_080 * 100;
 
@@ -195,7 +197,14 @@ impl Client {
         }
     }
 
-    /// Sends sound to a playback stream: as much as the server has asked for, which is what bounds the memory here.
+    /// Bytes that wait for the socket to take them.
+    #[must_use]
+    pub fn unsent(&self) -> usize {
+        self.unsent.len()
+    }
+
+    /// Sends sound to a playback stream: no more than the server has asked for. What the socket does not take is kept;
+    /// [`Client::unsent`] says how much that is.
     ///
     /// # Errors
     /// [`ClientError::Io`], [`ClientError::Closed`].
@@ -273,8 +282,11 @@ impl Client {
             while let Some(frame) = self.frames.next().map_err(|wrong| self.nonsense(wrong))? {
                 let notice = match frame {
                     Frame::Sound { channel, bytes } => Some(Notice::Sound { channel, bytes }),
-                    Frame::Packet(packet) => notice(&packet).map_err(|wrong| self.nonsense(wrong))?,
+                    Frame::Packet(packet) => parse(&packet).map_err(|wrong| self.nonsense(wrong))?,
                 };
+                if self.notices.len() >= MOST_NOTICES {
+                    return Err(self.nonsense("more than can be taken in"));
+                }
                 self.notices.extend(notice);
             }
             // Who sends without end is not read without end.
@@ -297,7 +309,7 @@ impl Client {
 }
 
 /// What a control packet says; none where it is of no use here.
-fn notice(packet: &[u8]) -> Result<Option<Notice>, Wrong> {
+pub(super) fn parse(packet: &[u8]) -> Result<Option<Notice>, Wrong> {
     let mut reader = Reader::new(packet);
     let (command, sequence) = (reader.u32()?, reader.u32()?);
     let is = |tag: CommandTag| command == number(tag);
@@ -416,16 +428,16 @@ mod tests {
             [b"L", &number(command).to_be_bytes()[..], b"L\0\0\0\x09", rest].concat()
         };
         let answer = |answer| Notice::Answer { ticket: Ticket(9), answer };
-        assert_eq!(notice(&packet(CommandTag::Reply, b"rest")), Ok(Some(answer(Ok(b"rest".to_vec())))));
-        assert_eq!(notice(&packet(CommandTag::Error, b"L\0\0\0\x05")), Ok(Some(answer(Err(Refusal::NO_ENTITY)))));
+        assert_eq!(parse(&packet(CommandTag::Reply, b"rest")), Ok(Some(answer(Ok(b"rest".to_vec())))));
+        assert_eq!(parse(&packet(CommandTag::Error, b"L\0\0\0\x05")), Ok(Some(answer(Err(Refusal::NO_ENTITY)))));
         let wants = Notice::Wants { channel: 1, bytes: 0x200 };
-        assert_eq!(notice(&packet(CommandTag::Request, b"L\0\0\0\x01L\0\0\x02\0")), Ok(Some(wants)));
+        assert_eq!(parse(&packet(CommandTag::Request, b"L\0\0\0\x01L\0\0\x02\0")), Ok(Some(wants)));
         for killed in [CommandTag::PlaybackStreamKilled, CommandTag::RecordStreamKilled] {
-            assert_eq!(notice(&packet(killed, b"L\0\0\0\x04")), Ok(Some(Notice::Gone { channel: 4 })));
+            assert_eq!(parse(&packet(killed, b"L\0\0\0\x04")), Ok(Some(Notice::Gone { channel: 4 })));
         }
-        assert_eq!(notice(&packet(CommandTag::SubscribeEvent, b"")), Ok(Some(Notice::Changed)));
-        assert_eq!(notice(&packet(CommandTag::Started, b"L\0\0\0\x04")), Ok(None));
-        assert!(notice(b"L\0\0\0\x02").is_err());
-        assert!(notice(&packet(CommandTag::Request, b"L\0\0\0\x01")).is_err());
+        assert_eq!(parse(&packet(CommandTag::SubscribeEvent, b"")), Ok(Some(Notice::Changed)));
+        assert_eq!(parse(&packet(CommandTag::Started, b"L\0\0\0\x04")), Ok(None));
+        assert!(parse(b"L\0\0\0\x02").is_err());
+        assert!(parse(&packet(CommandTag::Request, b"L\0\0\0\x01")).is_err());
     }
 }

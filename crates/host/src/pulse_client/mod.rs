@@ -22,3 +22,6 @@ pub use self::error::{ClientError, Refusal};
 pub use self::place::{Place, PlaceError};
 pub use self::reply::{Device, Module, Timing};
 pub use self::stream::{Playback, PlaybackRequest, Record, RecordRequest};
+
+#[cfg(test)]
+mod tests;

@@ -224,7 +224,7 @@ impl Timing {
 }
 
 impl Playback {
-    fn read(packet: &[u8]) -> Read<Self> {
+    pub(super) fn read(packet: &[u8]) -> Read<Self> {
         let mut reader = Reader::new(packet);
         let (channel, _index, wanted) = (reader.u32()?, reader.u32()?, reader.u32()?);
         let (_longest, ahead, _prebuffer, _least) = (reader.u32()?, reader.u32()?, reader.u32()?, reader.u32()?);
@@ -236,7 +236,7 @@ impl Playback {
 }
 
 impl Record {
-    fn read(packet: &[u8]) -> Read<Self> {
+    pub(super) fn read(packet: &[u8]) -> Read<Self> {
         let mut reader = Reader::new(packet);
         let (channel, _index, _longest, _fragment) = (reader.u32()?, reader.u32()?, reader.u32()?, reader.u32()?);
         reader.spec()?;
