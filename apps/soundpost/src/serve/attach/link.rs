@@ -269,3 +269,49 @@ fn microphone(hub: &Hub, session: &HubSession) -> Option<Microphone> {
     let format = Format { sample: SOUND.sample, ..device.format };
     Some(Microphone { device: device.id, format, open: None })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::hub::tests::hub;
+
+    /// A block of 10 ms in which every sample is this.
+    fn block(sample: f32) -> Vec<u8> {
+        std::iter::repeat_n(sample.to_le_bytes(), 480 * 2).flatten().collect()
+    }
+
+    fn feed(hub: &Hub) -> Feed {
+        let config = StreamConfig { capacity: Duration::from_millis(500), ..StreamConfig::new("applications", SOUND) };
+        Feed::new(hub.open_stream(&hub.sessions()[0], config).unwrap().1)
+    }
+
+    #[test]
+    fn silence_begins_nothing_and_after_five_seconds_it_ends_what_was() {
+        // The session takes nothing here: what it would have waits.
+        let (hub, _worker) = hub();
+        let mut feed = feed(&hub);
+        feed.write(&block(0.0));
+        assert_eq!(feed.writer.queued().get(), 0);
+        feed.write(&block(0.1));
+        feed.write(&block(0.0));
+        assert_eq!(feed.writer.queued().get(), 960, "a pause in the sound belongs to it");
+        feed.silent = 5 * 48_000 - 480;
+        feed.write(&block(0.0));
+        assert_eq!(feed.writer.queued().get(), 1_440);
+        feed.write(&block(0.0));
+        assert_eq!(feed.writer.queued().get(), 1_440);
+        feed.write(&block(0.1));
+        assert_eq!(feed.writer.queued().get(), 1_920);
+    }
+
+    #[test]
+    fn what_the_session_does_not_take_is_not_heaped_up() {
+        let (hub, _worker) = hub();
+        let mut feed = feed(&hub);
+        for _ in 0..100 {
+            feed.write(&block(0.1));
+        }
+        // 130 ms, and the block that passed them.
+        assert_eq!((feed.writer.queued().get(), feed.dropped), (14 * 480, 86 * 480));
+    }
+}
