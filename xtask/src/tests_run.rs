@@ -4,22 +4,23 @@ use std::fmt;
 use std::path::Path;
 use std::process::Command;
 
-use crate::packages::{self, REAL_CLIENT};
+use crate::packages::{self, REAL_CLIENT, SOUND_SERVERS};
 use crate::process;
 
 /// Installs, then runs everything. `options` go to the test runner.
 pub(crate) fn run(root: &Path, options: &[&str]) -> Result<(), String> {
-    let skipped = packages::ensure(REAL_CLIENT).err();
-    announce(skipped.as_deref());
+    let skipped = [("a real RDP client", REAL_CLIENT), ("PipeWire", SOUND_SERVERS)]
+        .map(|(with, packages)| packages::ensure(packages).err().map(|why| format!("{with} ({why})")));
+    announce(&skipped);
     let outcome = if has_nextest(root) { with_nextest(root, options) } else { with_cargo(root, options) };
-    announce(skipped.as_deref());
+    announce(&skipped);
     outcome
 }
 
 /// Tests say themselves why they are skipped, but a runner that captures their output does not show it.
-fn announce(skipped: Option<&str>) {
-    if let Some(why) = skipped {
-        println!("SKIPPED: the tests with a real RDP client ({why})");
+fn announce(skipped: &[Option<String>]) {
+    for what in skipped.iter().flatten() {
+        println!("SKIPPED: the tests with {what}");
     }
 }
 

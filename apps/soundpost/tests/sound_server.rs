@@ -28,7 +28,7 @@ const PIPEWIRE: &[(&str, &str)] = &[
     ("pipewire", "pipewire"),
     ("pipewire-pulse", "pipewire-pulse"),
     ("wireplumber", "wireplumber"),
-    ("dbus-run-session", "dbus"),
+    ("dbus-run-session", "dbus-daemon"),
     ("pactl", "pulseaudio-utils"),
     ("paplay", "pulseaudio-utils"),
 ];

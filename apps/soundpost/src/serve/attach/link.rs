@@ -111,26 +111,20 @@ impl Link {
             error => error.into(),
         })?;
         let mut loaded = Loaded::default();
-        loaded.sink(&mut client, feed.format())?;
         let microphone = microphone(&hub, &session);
-        if let Some(microphone) = &microphone {
-            client.subscribe_sources()?;
-            loaded.source(&mut client, microphone.format)?;
-        }
-        let record = client.open_record(&RecordRequest {
-            name: format!("what is played to {}'s listeners", session.name),
-            format: feed.format(),
-            source: Some(format!("{SINK}.monitor")),
-            volume: Some(1.0),
-            latency: FRAGMENT,
-            fixed: true,
-        })?;
+        let monitor = match set_up(&mut client, &mut loaded, microphone.as_ref(), &session, feed.format()) {
+            Ok(monitor) => monitor,
+            Err(error) => {
+                loaded.unload(&mut client);
+                return Err(error);
+            }
+        };
         tracing::info!(
             server = %client.place(), sink = SINK, source = microphone.as_ref().map(|_| SOURCE),
             "attached: what is played into the sink is heard"
         );
         let wake = wake.clone();
-        let mut link = Self { client, hub, session, wake, loaded, monitor: record.channel, microphone };
+        let mut link = Self { client, hub, session, wake, loaded, monitor, microphone };
         link.look_who_records()?;
         Ok(link)
     }
@@ -259,6 +253,30 @@ impl Drop for Link {
             let _ = self.hub.engine().close_stream(self.session.id, open.stream);
         }
     }
+}
+
+/// Sees to the virtual devices, and begins to record what is played into the sink; answers the stream's number.
+fn set_up(
+    client: &mut Client,
+    loaded: &mut Loaded,
+    microphone: Option<&Microphone>,
+    session: &HubSession,
+    format: Format,
+) -> Result<u32, AttachError> {
+    loaded.sink(client, format)?;
+    if let Some(microphone) = microphone {
+        client.subscribe_sources()?;
+        loaded.source(client, microphone.format)?;
+    }
+    let record = client.open_record(&RecordRequest {
+        name: format!("what is played to {}'s listeners", session.name),
+        format,
+        source: Some(format!("{SINK}.monitor")),
+        volume: Some(1.0),
+        latency: FRAGMENT,
+        fixed: true,
+    })?;
+    Ok(record.channel)
 }
 
 /// The session's capture device, where it has one.
