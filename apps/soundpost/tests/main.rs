@@ -6,7 +6,6 @@
 #![allow(clippy::as_conversions, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "tests")]
 #![allow(clippy::print_stderr, reason = "tests say what they measured")]
 
-mod applications;
 mod attach;
 mod command;
 mod counter;
@@ -15,6 +14,7 @@ mod ending;
 mod exclusive;
 mod hostile;
 mod listeners;
+mod play_record;
 mod real_client;
 mod simulate;
 mod sound_server;

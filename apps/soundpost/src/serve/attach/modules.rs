@@ -1,7 +1,9 @@
 //! The virtual devices: modules of the server's, found again by the names of what they make.
 
+use std::time::{Duration, Instant};
+
 use soundpost_core::Format;
-use soundpost_host::pulse_client::Client;
+use soundpost_host::pulse_client::{Client, ClientError, Device};
 
 use super::AttachError;
 
@@ -11,6 +13,10 @@ pub(super) const SINK: &str = "soundpost";
 pub(super) const SOURCE: &str = "soundpost-microphone";
 pub(super) const SOURCE_FEED: &str = "soundpost-microphone-feed";
 
+/// How long a device may take to appear, and how often it is looked for.
+const APPEARING: Duration = Duration::from_secs(3);
+const LOOK: Duration = Duration::from_millis(20);
+
 /// Modules that are to be unloaded at the end, in the order in which they were loaded.
 #[derive(Debug, Default)]
 pub(super) struct Loaded(Vec<u32>);
@@ -19,10 +25,7 @@ impl Loaded {
     /// Sees to the virtual sink.
     pub(super) fn sink(&mut self, client: &mut Client, format: Format) -> Result<(), AttachError> {
         self.ensure(client, "module-null-sink", &sink_arguments(SINK, "Soundpost", format))?;
-        if client.sink(Some(SINK))?.is_none() {
-            return Err(AttachError::NoDevice(SINK));
-        }
-        Ok(())
+        appears(SINK, || client.sink(Some(SINK)))
     }
 
     /// Sees to the virtual source and the sink behind it.
@@ -34,10 +37,7 @@ impl Loaded {
             of_format(format)
         );
         self.ensure(client, "module-remap-source", &arguments)?;
-        if client.source(Some(SOURCE))?.is_none() {
-            return Err(AttachError::NoDevice(SOURCE));
-        }
-        Ok(())
+        appears(SOURCE, || client.source(Some(SOURCE)))
     }
 
     /// Takes over the module that makes this device, as a Soundpost before may have left it, or loads it. The first
@@ -68,6 +68,21 @@ impl Loaded {
     }
 }
 
+/// Waits until a device is there: PipeWire answers that a module is loaded before what it makes is.
+fn appears(
+    name: &'static str,
+    mut look: impl FnMut() -> Result<Option<Device>, ClientError>,
+) -> Result<(), AttachError> {
+    let begin = Instant::now();
+    while look()?.is_none() {
+        if begin.elapsed() >= APPEARING {
+            return Err(AttachError::NoDevice(name));
+        }
+        std::thread::sleep(LOOK);
+    }
+    Ok(())
+}
+
 /// Without rewinds: PulseAudio's monitor would miss the beginning of every sound by as much as the sink had rendered
 /// ahead. (PipeWire has no rewinds and passes over the argument.)
 fn sink_arguments(name: &str, description: &str, format: Format) -> String {
@@ -81,6 +96,19 @@ fn of_format(format: Format) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_device_may_take_some_time_to_appear_but_not_for_ever() {
+        let device =
+            || Device { index: 0, name: SINK.into(), description: String::new(), format: None, running: false };
+        let mut looks = 0;
+        let late = appears(SINK, || {
+            looks += 1;
+            Ok((looks == 3).then(device))
+        });
+        assert!(late.is_ok() && looks == 3);
+        assert!(matches!(appears(SINK, || Ok(None)), Err(AttachError::NoDevice(SINK))));
+    }
 
     #[test]
     fn the_first_argument_names_the_device() {
