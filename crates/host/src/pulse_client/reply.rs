@@ -162,7 +162,7 @@ mod tests {
     fn a_device_is_read_as_pulseaudio_16_describes_it() {
         let packet = |state: u8| {
             let mut packet = b"L\0\0\0\x01tout.monitor\0tMonitor\0a\x03\x02\0\0\xbb\x80m\x02\x01\x02L\0\0\0\x06\
-                v\x02\0\x01\0\0\0\x01\0\x30L\0\0\0\0tout\0U\0\0\0\0\0\0\0\0tmodule\0L\0\0\0\xe6PN\
+                v\x02\0\x01\0\0\0\x01\0\0\x30L\0\0\0\0tout\0U\0\0\0\0\0\0\0\0tmodule\0L\0\0\0\xe6PN\
                 U\0\0\0\0\0\0\0\0V\0\x01\0\0L\0\0\0"
                 .to_vec();
             packet.push(state);
