@@ -34,6 +34,14 @@ pub(crate) const APPLICATIONS: &[Package] = &[
     Package { name: "chromium", program: "chromium" },
 ];
 
+/// What the tests against other sound servers need besides.
+pub(crate) const SOUND_SERVERS: &[Package] = &[
+    Package { name: "pipewire", program: "pipewire" },
+    Package { name: "pipewire-pulse", program: "pipewire-pulse" },
+    Package { name: "wireplumber", program: "wireplumber" },
+    Package { name: "dbus-daemon", program: "dbus-run-session" },
+];
+
 /// What libFuzzer, which is C++, needs to be built.
 pub(crate) const FUZZING: &[Package] = &[Package { name: "g++", program: "c++" }];
 

@@ -4,13 +4,13 @@ use std::fmt;
 use std::path::Path;
 use std::process::Command;
 
-use crate::packages::{self, APPLICATIONS, REAL_CLIENT};
+use crate::packages::{self, APPLICATIONS, REAL_CLIENT, SOUND_SERVERS};
 use crate::process;
 
 /// Installs, then runs everything. `options` go to the test runner.
 pub(crate) fn run(root: &Path, options: &[&str]) -> Result<(), String> {
-    let skipped = [("a real RDP client", REAL_CLIENT), ("real applications", APPLICATIONS)]
-        .map(|(what, needed)| packages::ensure(needed).err().map(|why| format!("the tests with {what} ({why})")));
+    let needs = [("a real RDP client", REAL_CLIENT), ("real applications", APPLICATIONS), ("PipeWire", SOUND_SERVERS)];
+    let skipped = needs.map(|(with, needed)| packages::ensure(needed).err().map(|why| format!("{with} ({why})")));
     announce(&skipped);
     let outcome = if has_nextest(root) { with_nextest(root, options) } else { with_cargo(root, options) };
     announce(&skipped);
@@ -19,8 +19,8 @@ pub(crate) fn run(root: &Path, options: &[&str]) -> Result<(), String> {
 
 /// Tests say themselves why they are skipped, but a runner that captures their output does not show it.
 fn announce(skipped: &[Option<String>]) {
-    for why in skipped.iter().flatten() {
-        println!("SKIPPED: {why}");
+    for what in skipped.iter().flatten() {
+        println!("SKIPPED: the tests with {what}");
     }
 }
 

@@ -26,9 +26,15 @@ pub(crate) enum Command {
     Serve(Box<ServeArgs>),
     /// List the endpoints of a running `soundpost serve`: format, latency, state
     Endpoints(EndpointsArgs),
-    /// Play a file into an endpoint of a running `soundpost serve` (with --exclusive: for this file alone)
+    /// Show who plays what to whom in a running `soundpost serve`: sessions, devices, streams, listeners
+    Status(StatusArgs),
+    /// Play a file through the local sound server: Soundpost, PulseAudio or PipeWire
+    ///
+    /// With --exclusive, into an endpoint of a running `soundpost serve`, for this file alone.
     Play(PlayArgs),
-    /// Record from an endpoint of a running `soundpost serve` into a WAV file (with --exclusive)
+    /// Record from the local sound server into a WAV file: from Soundpost, PulseAudio or PipeWire
+    ///
+    /// With --exclusive, from an endpoint of a running `soundpost serve`, for this recording alone.
     Record(RecordArgs),
     /// Play a scenario on the virtual clock: sessions, clock errors, arrivals, departures, faults
     Simulate(SimulateArgs),
@@ -48,20 +54,58 @@ pub(crate) enum Command {
     Man,
 }
 
-/// Flags of `soundpost endpoints`.
+/// Which running daemon is asked.
 #[derive(Debug, Args)]
-pub(crate) struct EndpointsArgs {
+pub(crate) struct DaemonArgs {
     /// Configuration file of the running daemon, for its state directory [default: as with serve]
     #[arg(long, value_name = "FILE", env = "SOUNDPOST_CONFIG", value_hint = ValueHint::FilePath)]
     pub(crate) config: Option<PathBuf>,
     /// The state directory of the running daemon [key: state_dir] [default: as with serve]
     #[arg(long, value_name = "DIR", env = "SOUNDPOST_STATE_DIR", value_hint = ValueHint::DirPath)]
     pub(crate) state_dir: Option<PathBuf>,
+}
+
+/// Flags of `soundpost endpoints`.
+#[derive(Debug, Args)]
+pub(crate) struct EndpointsArgs {
+    #[command(flatten)]
+    pub(crate) daemon: DaemonArgs,
     /// Print JSON instead of a table: an array with an object for each endpoint, with its counters, the device that it
-    /// is attached to, and the streams of that. Times and levels have their unit in the key (_ms, _us; levels: 1 is full
-    /// scale)
+    /// is attached to, and the streams of that. Times and levels have their unit in the key (_ms, _us, _db; levels
+    /// without: 1 is full scale)
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Flags of `soundpost status`.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) daemon: DaemonArgs,
+    /// Show it again and again, twice a second, until Ctrl-C
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// Print JSON instead of a table, with --watch one line each time: the sessions, their devices, and of each the
+    /// streams and the endpoints, with the keys of `soundpost endpoints --json`
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Which sound server to use, and how. For `play` and `record`.
+#[derive(Debug, Args)]
+pub(crate) struct ServerArgs {
+    /// The sound server: unix:/PATH or tcp:HOST:PORT [default: $PULSE_SERVER, else where such servers are found]
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "exclusive")]
+    pub(crate) server: Option<String>,
+    /// Its device by name, as `pactl list short` shows it [default: the server's own default]
+    #[arg(long, value_name = "NAME", conflicts_with = "exclusive")]
+    pub(crate) device: Option<String>,
+    /// The volume as mixers show it, in percent, 0 to 150 [default: what the server remembers]
+    #[arg(long, value_name = "PERCENT", conflicts_with = "exclusive", value_parser = clap::value_parser!(u16).range(0..=150))]
+    pub(crate) volume: Option<u16>,
+    /// Sound that is under way at a time, in milliseconds [default: play: what the server likes; record: 50]
+    #[arg(long, value_name = "MS", conflicts_with = "exclusive", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub(crate) latency_msec: Option<u64>,
 }
 
 /// Which endpoint to use exclusively, and how. For `play` and `record`.
@@ -72,16 +116,16 @@ pub(crate) struct ExclusiveArgs {
     #[arg(long)]
     pub(crate) exclusive: bool,
     /// Name of the endpoint, as `soundpost endpoints` shows it [default: the only one in this direction]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", requires = "exclusive")]
     pub(crate) endpoint: Option<String>,
     /// The session that it belongs to [default: any]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", requires = "exclusive")]
     pub(crate) session: Option<String>,
     /// The device's period in milliseconds, 2.5 to 100
-    #[arg(long, value_name = "MS", default_value_t = 10.0)]
+    #[arg(long, value_name = "MS", default_value_t = 10.0, requires = "exclusive")]
     pub(crate) period: f64,
     /// The shared buffer in milliseconds, two periods to 2000
-    #[arg(long, value_name = "MS", default_value_t = 160.0)]
+    #[arg(long, value_name = "MS", default_value_t = 160.0, requires = "exclusive")]
     pub(crate) buffer: f64,
     /// The configuration file of the running daemon, for its state directory [default: as for `serve`]
     #[arg(long, value_name = "FILE", env = "SOUNDPOST_CONFIG", value_hint = ValueHint::FilePath)]
@@ -98,6 +142,8 @@ pub(crate) struct PlayArgs {
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) file: PathBuf,
     #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    #[command(flatten)]
     pub(crate) exclusive: ExclusiveArgs,
 }
 
@@ -110,6 +156,8 @@ pub(crate) struct RecordArgs {
     /// End after so many seconds of sound [default: when Ctrl-C is pressed]
     #[arg(long, value_name = "S")]
     pub(crate) seconds: Option<f64>,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
     #[command(flatten)]
     pub(crate) exclusive: ExclusiveArgs,
 }
@@ -209,7 +257,8 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "KIND", env = "SOUNDPOST_CAPTURE")]
     pub(crate) capture: Option<CaptureArg>,
 
-    /// Whether to be the sound server of this machine's applications, as PulseAudio is [key: pulse.serve] [default: on]
+    /// Whether to be the sound server of this machine's applications, as PulseAudio is [key: pulse.serve] [default: on; off
+    /// with --attach]
     #[arg(long, value_name = "SWITCH", env = "SOUNDPOST_PULSE")]
     pub(crate) pulse: Option<Switch>,
 
@@ -227,6 +276,12 @@ pub(crate) struct ServeArgs {
     /// look: $PULSE_COOKIE, or pulse/cookie under $XDG_CONFIG_HOME or ~/.config]
     #[arg(long, value_name = "FILE", env = "SOUNDPOST_PULSE_COOKIE", value_hint = ValueHint::FilePath)]
     pub(crate) pulse_cookie: Option<PathBuf>,
+
+    /// Be a client of the PulseAudio or PipeWire that runs already: what applications play into its virtual sink
+    /// `soundpost` is heard by the first session's listeners. With unix:/PATH or tcp:HOST:PORT: of the one there
+    /// [key: attach]
+    #[arg(long, value_name = "ADDRESS", env = "SOUNDPOST_ATTACH", num_args = 0..=1, default_missing_value = "auto", require_equals = true)]
+    pub(crate) attach: Option<String>,
 
     /// Rate at which a session mixes, in hertz, 8000 to 192000 [key: audio.rate] [default: 48000]
     #[arg(long, value_name = "HZ", env = "SOUNDPOST_RATE")]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use soundpost_core::{Hns, SampleRate};
+use soundpost_host::pulse_client::{Place, PlaceError};
 use soundpost_link::rdp::LONGEST_LEAD;
 use soundpost_testkit::{TomlError, read_toml};
 use thiserror::Error;
@@ -26,6 +27,8 @@ pub(crate) struct Settings {
     pub(crate) capture: Option<CaptureArg>,
     /// None: applications are not served.
     pub(crate) pulse: Option<PulseSettings>,
+    /// Where the sound server is, or may be, whose client the first session is to be.
+    pub(crate) attach: Option<Vec<Place>>,
     pub(crate) rate: SampleRate,
     pub(crate) period: Hns,
     pub(crate) lead: u32,
@@ -61,6 +64,8 @@ pub(crate) enum ConfigError {
     Toml { path: PathBuf, error: TomlError },
     #[error("{name} cannot be {value}: {remedy}")]
     Value { name: &'static str, value: String, remedy: &'static str },
+    #[error(transparent)]
+    Attach(#[from] PlaceError),
     #[error("no home directory is known: say where to keep certificate and control socket with --state-dir DIR")]
     NoStateDir,
 }
@@ -73,6 +78,7 @@ struct File {
     password_file: Option<PathBuf>,
     users: Vec<FileUser>,
     state_dir: Option<PathBuf>,
+    attach: Option<String>,
     rdp: FileRdp,
     play: FilePlay,
     render: FileRender,
@@ -150,6 +156,7 @@ const KEYS: &[&str] = &[
     "users.name",
     "users.password_file",
     "state_dir",
+    "attach",
     "rdp",
     "rdp.listen",
     "rdp.security",
@@ -218,8 +225,11 @@ impl Settings {
             return Err(ConfigError::Value { name: "render-format", value: "used alone".into(), remedy });
         }
         let render_format = render_format.unwrap_or(RenderFormatArg::S16);
+        let attach = args.attach.or(file.attach).map(|place| places(&place)).transpose()?;
+        // Applications have a sound server already where we are its client; ours beside it would be in its place.
+        let usual = if attach.is_some() { Switch::Off } else { Switch::On };
         let pulse = pulse(
-            args.pulse.or(file.pulse.serve).unwrap_or(Switch::On),
+            args.pulse.or(file.pulse.serve).unwrap_or(usual),
             PulseSettings {
                 socket: args.pulse_socket.or(file.pulse.socket),
                 tcp: args.pulse_tcp.or(file.pulse.tcp),
@@ -243,6 +253,7 @@ impl Settings {
             render: render.map(|path| (path, render_format)),
             capture: args.capture.or(file.capture.source),
             pulse,
+            attach,
             rate: rate(args.rate.or(file.audio.rate).unwrap_or(48_000))?,
             period,
             lead: lead(args.lead.or(file.audio.lead).unwrap_or(2), period)?,
@@ -317,6 +328,11 @@ fn pulse(serve: Switch, settings: PulseSettings) -> Result<Option<PulseSettings>
 
 fn half_a_pair(name: &'static str, path: &Path, remedy: &'static str) -> ConfigError {
     ConfigError::Value { name, value: format!("{} alone", path.display()), remedy }
+}
+
+/// Where to look for a sound server: at the address, or in the usual places for `auto`.
+fn places(text: &str) -> Result<Vec<Place>, PlaceError> {
+    Place::find((text != "auto").then_some(text))
 }
 
 fn rate(hertz: u32) -> Result<SampleRate, ConfigError> {
@@ -397,7 +413,7 @@ mod tests {
 
     #[test]
     fn every_key_of_the_list_is_read() {
-        let all = "user='a'\npassword_file='p'\nstate_dir='s'\n[[users]]\nname='b'\npassword_file='q'\n\
+        let all = "user='a'\npassword_file='p'\nstate_dir='s'\nattach='unix:/n'\n[[users]]\nname='b'\npassword_file='q'\n\
             [rdp]\nlisten='127.0.0.1:1'\nsecurity=['tls']\nchannel='static'\ncertificate='c'\nkey='k'\n\
             [play]\nfile='f'\nonce=true\n[render]\nfile='r'\nformat='f32'\n[capture]\nsource='test-signal'\n\
             [pulse]\nserve='on'\nsocket='/s/native'\ntcp='127.0.0.1:4713'\ncookie='/s/cookie'\n[audio]\nrate=44100\nperiod=2.5\nlead=3\n\
@@ -424,6 +440,7 @@ mod tests {
                 tcp: Some("127.0.0.1:4713".parse().unwrap()),
                 cookie: Some("/s/cookie".into()),
             }),
+            attach: Some(vec![Place::Unix("/n".into())]),
             rate: SampleRate::HZ_44100,
             period: Hns::new(25_000),
             lead: 3,
@@ -443,6 +460,7 @@ mod tests {
         assert!(refused(ServeArgs { rdp: Some(Listen::Off), ..args() }).contains("--render"));
         let unused = ServeArgs { pulse: Some(Switch::Off), pulse_socket: Some("p".into()), ..args() };
         assert!(refused(unused).contains("--pulse-socket"));
+        assert!(refused(ServeArgs { attach: Some("tcp:".into()), ..args() }).contains("tcp:HOST"));
         assert!(refused(ServeArgs { rate: Some(1), ..args() }).contains("8000 to 192000"));
         assert!(refused(ServeArgs { lead: Some(0), ..args() }).contains("1 period or more"));
         assert!(refused(ServeArgs { lead: Some(26), ..args() }).contains("250 ms at most"));

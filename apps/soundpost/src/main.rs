@@ -13,22 +13,28 @@ mod password;
 mod play;
 mod record;
 mod serve;
+mod shared;
 mod simulate;
 mod status;
+mod status_view;
 mod verify;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory, Parser};
 
-use crate::cli::{Cli, Command, EndpointsArgs};
+use crate::cli::{Cli, Command, DaemonArgs, EndpointsArgs, StatusArgs};
+use crate::exclusive::Failure;
 use crate::serve::Ended;
 
 /// The exit status for what the user can put right: a wrong flag, a port in use, a bad file.
 const USAGE: u8 = 2;
 /// The exit status after Ctrl-C, as shells have it.
 const INTERRUPTED: u8 = 130;
+/// How often `status --watch` looks.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// Counts, so that `verify` can tell whether an endpoint allocates where it must not.
 #[global_allocator]
@@ -41,6 +47,7 @@ fn main() -> ExitCode {
             Ended::Damaged | Ended::Badly => ExitCode::FAILURE,
         }),
         Command::Endpoints(args) => endpoints(args).map(|()| ExitCode::SUCCESS),
+        Command::Status(args) => watch(&args).map(|()| ExitCode::SUCCESS),
         Command::Play(args) => {
             play::run(&args).map(|complete| if complete { ExitCode::SUCCESS } else { ExitCode::from(INTERRUPTED) })
         }
@@ -58,8 +65,8 @@ fn main() -> ExitCode {
     })
 }
 
-fn endpoints(args: EndpointsArgs) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let status = status::ask(&config::state_dir(args.config, args.state_dir)?)?;
+fn endpoints(args: EndpointsArgs) -> Result<(), Failure> {
+    let status = status::ask(&state_dir(&args.daemon)?)?;
     if args.json {
         let mut json = serde_json::to_string_pretty(&status.endpoints)?;
         json.push('\n');
@@ -68,13 +75,37 @@ fn endpoints(args: EndpointsArgs) -> Result<(), Box<dyn std::error::Error + Send
     print(status::table(&status).as_bytes())
 }
 
+/// Shows a daemon's sessions, once or until somebody presses Ctrl-C.
+fn watch(args: &StatusArgs) -> Result<(), Failure> {
+    let state_dir = state_dir(&args.daemon)?;
+    let terminal = io::stdout().is_terminal();
+    loop {
+        let status = status::ask(&state_dir)?;
+        let shown = match (args.json, args.watch) {
+            (true, true) => serde_json::to_string(&status.overview())? + "\n",
+            (true, false) => serde_json::to_string_pretty(&status.overview())? + "\n",
+            (false, true) if terminal => status_view::over_the_last(&status_view::sessions(&status)),
+            (false, _) => status_view::sessions(&status),
+        };
+        // Whoever has stopped reading has seen enough.
+        if !write(shown.as_bytes())? || !args.watch {
+            return Ok(());
+        }
+        std::thread::sleep(AGAIN);
+    }
+}
+
+fn state_dir(args: &DaemonArgs) -> Result<std::path::PathBuf, Failure> {
+    Ok(config::state_dir(args.config.clone(), args.state_dir.clone())?)
+}
+
 fn completions(shell: clap_complete::Shell) -> Vec<u8> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "soundpost", &mut script);
     script
 }
 
-fn man() -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
+fn man() -> Result<Vec<u8>, Failure> {
     let mut page = Vec::new();
     let command = Cli::command();
     clap_mangen::Man::new(command.clone()).render(&mut page)?;
@@ -90,9 +121,15 @@ fn man() -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
 }
 
 /// Writes to standard output. A reader that has seen enough is no error.
-fn print(bytes: &[u8]) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    match io::stdout().lock().write_all(bytes) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => Ok(result?),
+fn print(bytes: &[u8]) -> Result<(), Failure> {
+    write(bytes).map(|_| ())
+}
+
+/// Writes to standard output, and answers whether anybody reads it.
+fn write(bytes: &[u8]) -> Result<bool, Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        result => Ok(result.map(|()| true)?),
     }
 }

@@ -1,4 +1,4 @@
-//! `soundpost play`: a file into an endpoint.
+//! `soundpost play`: a file through a sound server, or (here) exclusively into an endpoint.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,6 +9,7 @@ use soundpost_host::exclusive::ExclusiveClient;
 use crate::cli::PlayArgs;
 use crate::convert::Converter;
 use crate::exclusive::{Failure, Progress, TICK, interrupted, open, say};
+use crate::shared;
 
 /// Plays the file to its end, or until Ctrl-C; answers whether it came to its end.
 ///
@@ -16,11 +17,7 @@ use crate::exclusive::{Failure, Progress, TICK, interrupted, open, say};
 /// Whatever keeps it from playing to the end: one line that says what to do.
 pub(crate) fn run(args: &PlayArgs) -> Result<bool, Failure> {
     if !args.exclusive.exclusive {
-        return Err(
-            "playing beside other applications is not there yet: use --exclusive, which takes an endpoint for \
-             this file alone, or `soundpost serve --play FILE`"
-                .into(),
-        );
+        return shared::play(args);
     }
     let file = AudioFile::open(&args.file)?;
     let stop = interrupted()?;

@@ -1,4 +1,4 @@
-//! `soundpost record`: from an endpoint into a WAV file.
+//! `soundpost record`: into a WAV file, from a sound server, or (here) exclusively from an endpoint.
 
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,27 +11,24 @@ use soundpost_host::wav::{self, WavFormat, WavWriter};
 
 use crate::cli::RecordArgs;
 use crate::exclusive::{Failure, Progress, TICK, interrupted, open, say};
+use crate::shared;
 
 /// How often the file's header is brought up to date: whatever ends the process, the file holds all but so much.
-const CHECKPOINT: Duration = Duration::from_millis(500);
+pub(crate) const CHECKPOINT: Duration = Duration::from_millis(500);
 
 /// Records until Ctrl-C, or for the seconds that were asked for.
 ///
 /// # Errors
 /// Whatever keeps it from recording: one line that says what to do. What was recorded before is in the file.
 pub(crate) fn run(args: &RecordArgs) -> Result<(), Failure> {
-    if !args.exclusive.exclusive {
-        return Err(
-            "recording beside other applications is not there yet: use --exclusive, which takes an endpoint for \
-             this recording alone"
-                .into(),
-        );
-    }
     let seconds = match args.seconds.map(Duration::try_from_secs_f64) {
         None => None,
         Some(Ok(time)) if !time.is_zero() => Some(time),
         Some(_) => return Err("--seconds has to be more than 0".into()),
     };
+    if !args.exclusive.exclusive {
+        return shared::record(args, seconds);
+    }
     let stop = interrupted()?;
     let mut client = open(&args.exclusive, DataFlow::Capture)?;
     let format = client.record().format;

@@ -1,5 +1,5 @@
 //! What a running daemon tells about itself, over a socket in its state directory, and how `soundpost endpoints`
-//! shows it.
+//! and `soundpost status` show it.
 //!
 //! The exchange is one line each way: a request ([`REQUEST`]), and the [`Status`] as one line of JSON.
 
@@ -27,6 +27,53 @@ pub(crate) struct Status {
     pub(crate) listen: String,
     /// The endpoints of all sessions.
     pub(crate) endpoints: Vec<EndpointStatus>,
+    /// The sessions.
+    pub(crate) sessions: Vec<SessionStatus>,
+}
+
+/// What `soundpost status --json` prints.
+#[derive(Debug, Serialize)]
+pub(crate) struct Overview<'a> {
+    version: &'a str,
+    pid: u32,
+    listen: &'a str,
+    sessions: &'a [SessionStatus],
+}
+
+impl Status {
+    /// Sessions instead of endpoints.
+    pub(crate) fn overview(&self) -> Overview<'_> {
+        Overview { version: &self.version, pid: self.pid, listen: &self.listen, sessions: &self.sessions }
+    }
+}
+
+/// A session: what belongs to one user.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SessionStatus {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its devices.
+    pub(crate) devices: Vec<DeviceStatus>,
+}
+
+/// An endpoint as a device has it: who hears that, or where its sound comes from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct AttachedStatus {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its format.
+    pub(crate) format: String,
+    /// What it is doing.
+    pub(crate) state: String,
+    /// What it adds to the stream, and what a remote client says that it adds itself, in milliseconds.
+    pub(crate) latency_ms: f64,
+    pub(crate) client_latency_ms: f64,
+    /// Times that it ran dry.
+    pub(crate) underruns: u64,
+    /// Whether it applies the device's volume itself; else the engine does.
+    pub(crate) applies_volume: bool,
+    /// The peak of each channel, 1 for full scale: its own meter's, or that of what the engine gives to it.
+    pub(crate) peak: Vec<f32>,
 }
 
 /// One endpoint.
@@ -77,6 +124,11 @@ pub(crate) struct EndpointStatus {
 pub(crate) struct DeviceStatus {
     /// Its name.
     pub(crate) name: String,
+    /// `render` or `capture`.
+    pub(crate) flow: String,
+    /// Its volume, 1 for full, and whether it is muted.
+    pub(crate) volume: f32,
+    pub(crate) muted: bool,
     /// The format of its mix.
     pub(crate) format: String,
     /// The time between its passes, in milliseconds.
@@ -93,8 +145,10 @@ pub(crate) struct DeviceStatus {
     pub(crate) limited_frames: u64,
     /// What its passes cost.
     pub(crate) pass_time: PassTime,
-    /// What plays into it.
+    /// What plays into it, or records from it.
     pub(crate) streams: Vec<StreamStatus>,
+    /// Where its sound goes, or comes from.
+    pub(crate) endpoints: Vec<AttachedStatus>,
 }
 
 /// A stream.
@@ -120,11 +174,20 @@ pub(crate) struct StreamStatus {
     pub(crate) levels: Vec<Level>,
 }
 
-/// A level, 1 for full scale.
+/// A level, 1 for full scale, and in decibels below that; none for silence.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Level {
     pub(crate) peak: f32,
     pub(crate) rms: f32,
+    pub(crate) peak_db: Option<f32>,
+    pub(crate) rms_db: Option<f32>,
+}
+
+impl Level {
+    pub(crate) fn new(peak: f32, rms: f32) -> Self {
+        let decibels = |level: f32| (level > 0.0).then(|| 20.0 * level.log10());
+        Self { peak, rms, peak_db: decibels(peak), rms_db: decibels(rms) }
+    }
 }
 
 /// How long something took, in microseconds.
@@ -186,34 +249,40 @@ pub(crate) fn table(status: &Status) -> String {
             endpoint.name.clone(),
             endpoint.flow.clone(),
             endpoint.format.clone(),
-            latency(endpoint),
+            latency(endpoint.latency_ms, endpoint.client_latency_ms),
             endpoint.state.clone(),
         ]);
     }
-    let mut widths = [0_usize; 6];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let mut table = String::new();
-    for row in &rows {
-        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        table.push_str(cells.join("  ").trim_end());
-        table.push('\n');
-    }
+    let mut table = lined_up(&rows);
     if status.endpoints.is_empty() {
         table.push_str(&format!("(nobody listens yet; RDP clients connect to {})\n", status.listen));
     }
     table
 }
 
-/// The endpoint's own latency, and the client's behind it.
-fn latency(endpoint: &EndpointStatus) -> String {
-    if endpoint.client_latency_ms > 0.0 {
-        return format!("{:.1} + {:.0} ms", endpoint.latency_ms, endpoint.client_latency_ms);
+/// Rows with their columns below each other.
+pub(crate) fn lined_up<const N: usize>(rows: &[[String; N]]) -> String {
+    let mut widths = [0_usize; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
     }
-    format!("{:.1} ms", endpoint.latency_ms)
+    let mut table = String::new();
+    for row in rows {
+        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        table.push_str(cells.join("  ").trim_end());
+        table.push('\n');
+    }
+    table
+}
+
+/// A latency of ours, and the client's behind it.
+pub(crate) fn latency(ours_ms: f64, client_ms: f64) -> String {
+    if client_ms > 0.0 {
+        return format!("{ours_ms:.1} + {client_ms:.0} ms");
+    }
+    format!("{ours_ms:.1} ms")
 }
 
 #[cfg(test)]
@@ -245,7 +314,7 @@ mod tests {
             device: None,
         };
         let endpoints = vec![endpoint("127.0.0.1:40000"), endpoint("a.wav")];
-        let status = Status { version: "1".into(), pid: 1, listen: "x".into(), endpoints };
+        let status = Status { version: "1".into(), pid: 1, listen: "x".into(), endpoints, sessions: vec![] };
         let table = table(&status);
         let columns: Vec<usize> =
             table.lines().filter_map(|line| line.find("s16").or_else(|| line.find("FORMAT"))).collect();

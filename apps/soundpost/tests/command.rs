@@ -1,5 +1,6 @@
 //! The command line: what it prints, and how it ends.
 
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 
 use crate::daemon::{Daemon, output};
@@ -84,6 +85,68 @@ fn endpoints_of_a_running_daemon_are_listed() {
     std::fs::write(&config, format!("state_dir = {state:?}\n")).unwrap();
     let found = output(&["endpoints", "--config", config.to_str().unwrap()]);
     assert!(found.status.success() && String::from_utf8(found.stdout).unwrap().contains(name));
+}
+
+#[test]
+fn status_shows_who_plays_what_to_whom() {
+    let tone = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/welcome.flac");
+    let daemon = Daemon::start(&["--play", tone]);
+    let state = daemon.path("state");
+    let args = |more: &[&'static str]| [&["status", "--state-dir", state.to_str().unwrap()], more].concat();
+    let shown = |more| {
+        let output = output(&args(more));
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(shown(&[]).contains("nobody listens yet"));
+    let client = daemon.connect();
+    assert!(client.wait_until(|record| record.pcm.iter().any(|byte| *byte != 0)), "{:?}", client.record().ended);
+    // The whole of the file is not loud all the time, and a level is known after a tenth of a second.
+    let loud = || -> Option<serde_json::Value> {
+        let json: serde_json::Value = serde_json::from_str(&shown(&["--json"])).unwrap();
+        json["sessions"][0]["devices"][0]["streams"][0]["levels"][0]["peak_db"].as_f64().map(|_| json)
+    };
+    let json = (0..100).find_map(|_| loud()).unwrap();
+    assert_eq!(json["sessions"][0]["name"], "tester");
+    let device = &json["sessions"][0]["devices"][0];
+    assert_eq!((device["flow"].as_str(), device["active"].as_bool()), (Some("render"), Some(true)));
+    assert_eq!((device["volume"].as_f64(), device["muted"].as_bool()), (Some(1.0), Some(false)));
+    let (stream, endpoint) = (&device["streams"][0], &device["endpoints"][0]);
+    assert_eq!(stream["name"], "welcome.flac");
+    let level = &stream["levels"][0];
+    let decibels = 20.0 * level["peak"].as_f64().unwrap().log10();
+    assert!((level["peak_db"].as_f64().unwrap() - decibels).abs() < 1e-3 && decibels < 0.1, "{level}");
+    assert!(stream["latency_ms"].as_f64().unwrap() >= 20.0, "with the listener's cushion: {stream}");
+    assert_eq!(endpoint["name"], format!("{} (scripted)", client.address()));
+    let listed = output(&["endpoints", "--state-dir", state.to_str().unwrap(), "--json"]).stdout;
+    let listed: serde_json::Value = serde_json::from_slice(&listed).unwrap();
+    assert_eq!(endpoint["latency_ms"], listed[0]["latency_ms"], "the same as `soundpost endpoints` says");
+    let table = shown(&[]);
+    let line =
+        |word: &str| table.lines().find(|line| line.contains(word)).unwrap_or_else(|| panic!("{table}")).to_owned();
+    assert!(line("welcome.flac").trim_start().starts_with("from ") && line("welcome.flac").contains("100%"), "{table}");
+    assert!(line("(scripted)").trim_start().starts_with("to "), "{table}");
+    assert!(!table.contains('\x1b'), "no redrawing where it is no terminal");
+
+    // Again and again, until nobody reads it any more.
+    let mut watch = crate::daemon::soundpost();
+    watch.args(args(&["--watch", "--json"])).stdout(std::process::Stdio::piped());
+    let mut watch = watch.spawn().unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let mut passes = || -> u64 {
+        let json: serde_json::Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        json["sessions"][0]["devices"][0]["passes"].as_u64().unwrap()
+    };
+    let (first, second) = (passes(), passes());
+    assert!(second > first, "{first} and {second} passes");
+    drop(lines);
+    assert!(watch.wait().unwrap().success());
+}
+
+#[test]
+fn status_without_a_daemon_says_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(refused(&["status", "--state-dir", dir.path().to_str().unwrap()]).contains("start `soundpost serve`"));
 }
 
 #[test]

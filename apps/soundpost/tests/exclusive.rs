@@ -211,8 +211,15 @@ fn d5_what_cannot_be_had_is_refused_in_one_line_that_says_why() {
         line
     };
     let sound = str(&sound);
-    assert!(refused(&["play", sound]).contains("--exclusive"));
-    assert!(refused(&["record", str(&dir.path().join("r.wav"))]).contains("--exclusive"));
+    // What belongs to exclusive use goes with it alone, and what belongs to a sound server does not.
+    for args in [["play", sound, "--endpoint", "x"], ["record", "r.wav", "--buffer", "20"]] {
+        let told = run(&daemon, &args);
+        assert_eq!(told.status.code(), Some(2), "{args:?}");
+        assert!(text(&told.stderr).contains("--exclusive"), "{}", text(&told.stderr));
+    }
+    let told = run(&daemon, &["play", "--exclusive", sound, "--device", "x"]);
+    assert_eq!(told.status.code(), Some(2));
+    assert!(text(&told.stderr).contains("cannot be used with"), "{}", text(&told.stderr));
     let line = refused(&["play", "--exclusive", sound, "--period", "101"]);
     assert!(line.contains("101.0000 ms") && line.contains("2.5000 ms"), "{line}");
     assert!(refused(&["play", "--exclusive", sound, "--buffer", "10"]).contains("20.0000 ms"));

@@ -7,6 +7,7 @@
 #![allow(clippy::print_stderr, reason = "tests say what they measured")]
 
 mod applications;
+mod attach;
 mod command;
 mod counter;
 mod daemon;
@@ -14,6 +15,8 @@ mod ending;
 mod exclusive;
 mod hostile;
 mod listeners;
+mod play_record;
 mod real_client;
 mod simulate;
+mod sound_server;
 mod verify;

@@ -21,6 +21,7 @@ pub mod exclusive;
 pub mod measure;
 pub mod play;
 pub mod pulse;
+pub mod pulse_client;
 pub mod rdp;
 pub mod record;
 mod sys;

@@ -1,4 +1,4 @@
-//! The control socket: answers `soundpost endpoints`, and takes requests for exclusive use.
+//! The control socket: answers `soundpost endpoints` and `soundpost status`, and takes requests for exclusive use.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use soundpost_core::{Format, Hns};
-use soundpost_engine::{DeviceSnapshot, EndpointState, Histogram, StreamSnapshot, StreamState};
+use soundpost_engine::{
+    AttachedEndpoint, DeviceSnapshot, EndpointId, EndpointState, Histogram, Metering, StreamSnapshot, StreamState,
+};
 use soundpost_host::exclusive;
 use soundpost_link::rdp::PumpState;
 use thiserror::Error;
@@ -17,7 +19,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::hub::Hub;
-use crate::status::{Bucket, DeviceStatus, EndpointStatus, Level, PassTime, REQUEST, SOCKET, Status, StreamStatus};
+use crate::status::{
+    AttachedStatus, Bucket, DeviceStatus, EndpointStatus, Level, PassTime, REQUEST, SOCKET, SessionStatus, Status,
+    StreamStatus,
+};
 
 /// Why there is no control socket.
 #[derive(Debug, Error)]
@@ -73,7 +78,7 @@ impl Control {
         let task = match UnixListener::from_std(socket.listener) {
             Ok(listener) => Some(tokio::spawn(accept(listener, hub, listen))),
             Err(error) => {
-                tracing::warn!(%error, "no control socket: `soundpost endpoints` will get no answer");
+                tracing::warn!(%error, "no control socket: `soundpost endpoints` and `status` will get no answer");
                 None
             }
         };
@@ -133,8 +138,10 @@ async fn answer(mut stream: UnixStream, hub: &Arc<Hub>, listen: String, place: O
 }
 
 fn status(hub: &Hub, listen: String) -> Status {
-    let mut endpoints = Vec::new();
+    let (mut endpoints, mut sessions) = (Vec::new(), Vec::new());
     for session in hub.snapshot().sessions {
+        let first = endpoints.len();
+        let mut ids = Vec::new();
         for endpoint in session.endpoints {
             let place = session.devices.iter().find_map(|device| {
                 let connection = device.connections.iter().find(|connection| {
@@ -158,6 +165,7 @@ fn status(hub: &Hub, listen: String) -> Status {
                 place.and_then(|(_, connection)| connection.endpoint.as_ref()).map(|attached| attached.latency);
             let client = listener.and_then(|stats| stats.client_latency).unwrap_or_default();
             let stats = place.map(|(_, connection)| connection.stats).unwrap_or_default();
+            ids.push(endpoint.id);
             endpoints.push(EndpointStatus {
                 session: session.name.clone(),
                 name: endpoint.name,
@@ -178,17 +186,52 @@ fn status(hub: &Hub, listen: String) -> Status {
                 measured_rate: stats.rate,
                 pass_time: pass_time(&stats.cost),
                 slow_passes: stats.slow,
-                device: place.map(|(device, _)| device_status(device)),
+                device: None,
             });
         }
+        let known: Vec<(EndpointId, EndpointStatus)> =
+            ids.into_iter().zip(endpoints.get(first..).unwrap_or_default().iter().cloned()).collect();
+        let devices: Vec<DeviceStatus> = session.devices.iter().map(|device| device_status(device, &known)).collect();
+        for ((id, _), endpoint) in known.iter().zip(endpoints.get_mut(first..).unwrap_or_default()) {
+            let mut with = session.devices.iter().zip(&devices);
+            endpoint.device =
+                with.find(|(device, _)| attached(device).any(|one| one.id == *id)).map(|(_, it)| it.clone());
+        }
+        sessions.push(SessionStatus { name: session.name, devices });
     }
-    Status { version: env!("CARGO_PKG_VERSION").into(), pid: std::process::id(), listen, endpoints }
+    Status { version: env!("CARGO_PKG_VERSION").into(), pid: std::process::id(), listen, endpoints, sessions }
 }
 
-fn device_status(device: &DeviceSnapshot) -> DeviceStatus {
+/// The endpoints of a device.
+fn attached(device: &DeviceSnapshot) -> impl Iterator<Item = &AttachedEndpoint> {
+    device.connections.iter().filter_map(|connection| connection.endpoint.as_ref())
+}
+
+/// An endpoint as its device has it; `known` are those of the session.
+fn attached_status(endpoint: &AttachedEndpoint, known: &[(EndpointId, EndpointStatus)]) -> Option<AttachedStatus> {
+    let (_, status) = known.iter().find(|(id, _)| *id == endpoint.id)?;
+    let peak = match &endpoint.metering {
+        Metering::Engine(peak) | Metering::Endpoint(peak) => peak,
+    };
+    Some(AttachedStatus {
+        name: endpoint.name.clone(),
+        format: endpoint.format.to_string(),
+        state: status.state.clone(),
+        latency_ms: status.latency_ms,
+        client_latency_ms: status.client_latency_ms,
+        underruns: status.underruns,
+        applies_volume: endpoint.applies_volume,
+        peak: peak.iter().take(endpoint.format.layout.channels().as_usize()).copied().collect(),
+    })
+}
+
+fn device_status(device: &DeviceSnapshot, known: &[(EndpointId, EndpointStatus)]) -> DeviceStatus {
     let DeviceSnapshot { stats, format, .. } = device;
     DeviceStatus {
         name: device.name.clone(),
+        flow: device.flow.to_string(),
+        volume: device.volume.get(),
+        muted: device.muted,
         format: format.to_string(),
         period_ms: device.period.to_duration().as_secs_f64() * 1e3,
         active: device.active,
@@ -199,6 +242,7 @@ fn device_status(device: &DeviceSnapshot) -> DeviceStatus {
         limited_frames: stats.limited,
         pass_time: pass_time(&stats.cost),
         streams: device.streams.iter().map(stream_status).collect(),
+        endpoints: attached(device).filter_map(|endpoint| attached_status(endpoint, known)).collect(),
     }
 }
 
@@ -224,7 +268,7 @@ fn stream_status(stream: &StreamSnapshot) -> StreamStatus {
 
 fn levels(peak: &[f32], rms: &[f32], format: Format) -> Vec<Level> {
     let channels = format.layout.channels().as_usize();
-    peak.iter().zip(rms).take(channels).map(|(&peak, &rms)| Level { peak, rms }).collect()
+    peak.iter().zip(rms).take(channels).map(|(&peak, &rms)| Level::new(peak, rms)).collect()
 }
 
 fn pass_time(cost: &Histogram) -> PassTime {

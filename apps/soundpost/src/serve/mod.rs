@@ -1,5 +1,6 @@
 //! `soundpost serve`: puts the crates together, runs, and comes to an orderly end.
 
+mod attach;
 mod banner;
 mod client;
 mod control;
@@ -21,6 +22,7 @@ use soundpost_host::decode::AudioFile;
 use soundpost_host::event::EventFd;
 use soundpost_host::play::{PlayState, Player, Repeat, stream_config};
 use soundpost_host::pulse::PulseServer;
+use soundpost_host::pulse_client::Place;
 use soundpost_host::rdp::{Account, Accounts, Listener, Password, Security, Server, ServerCertificate, ServerConfig};
 use soundpost_host::record::{Recording, record};
 use soundpost_rdp::mux::AudioChannelPolicy;
@@ -28,6 +30,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::{sleep, timeout};
 
+use self::attach::Attachment;
 use self::banner::Credentials;
 use self::client::Listeners;
 use self::control::{Control, ControlSocket};
@@ -105,6 +108,7 @@ async fn serve(settings: &Settings) -> Result<Ended, Failure> {
     let (hub, running) = Hub::start(&names, settings.rate, settings.period, settings.lead, events.clone())?;
     let tape = recording.map(|(endpoint, recording)| Tape::start(&hub, endpoint, recording)).transpose()?;
     let microphone = settings.capture.map(|kind| microphone(&hub, kind)).transpose()?;
+    let attachment = settings.attach.as_deref().map(|places| attach(&hub, places)).transpose()?;
     let players = players(&hub, files, settings.once)?;
     let address = listener.as_ref().map(Listener::address);
     let told = address.map_or_else(|| "nowhere (RDP is off)".to_owned(), |address| address.to_string());
@@ -123,7 +127,7 @@ async fn serve(settings: &Settings) -> Result<Ended, Failure> {
     let found = pulse.as_ref().map(Applications::found);
     let applications = pulse.map(|pulse| pulse.start(&hub, settings)).transpose()?;
     banner::print(settings, address, &credentials, found.as_ref());
-    let daemon = Daemon { hub, running, tape, microphone, players, applications, control, server };
+    let daemon = Daemon { hub, running, tape, attachment, microphone, players, applications, control, server };
     Ok(daemon.wait(inbox, signals, settings.once).await)
 }
 
@@ -132,6 +136,7 @@ struct Daemon {
     hub: Arc<Hub>,
     running: Running,
     tape: Option<Tape>,
+    attachment: Option<Attachment>,
     microphone: Option<Attached>,
     players: Vec<SessionPlayer>,
     applications: Option<PulseServer>,
@@ -245,6 +250,7 @@ impl Daemon {
             server.stop().await;
         }
         drop(self.players);
+        drop(self.attachment);
         drop(self.microphone);
         let recording = self.tape.map(|tape| {
             drop(tape.attached);
@@ -305,6 +311,12 @@ fn microphone(hub: &Arc<Hub>, kind: CaptureArg) -> Result<Attached, Failure> {
         CaptureArg::TestSignal => ("test signal", stock::test_signal(&config, hub.clock(), TestSignal::Counter)),
     };
     Ok(hub.attach_source(&session, name, stock.endpoint)?)
+}
+
+/// Makes the first session a client of the sound server that is there.
+fn attach(hub: &Arc<Hub>, places: &[Place]) -> Result<Attachment, Failure> {
+    let session = hub.sessions().first().ok_or("there is no session to attach")?;
+    Ok(Attachment::start(hub, session, places.to_vec())?)
 }
 
 /// The file, opened once for each session: every session plays it from its own first listener on.
