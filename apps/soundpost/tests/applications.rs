@@ -1,11 +1,11 @@
-//! Applications as they are installed, playing into and recording from a session that is their sound server (issue-free: the
-//! acceptance of "applications play and record as if Soundpost were the local sound server").
+//! Applications as they are installed, playing into and recording from a session that is their sound server.
 //!
 //! Each test runs the real program and judges the sound that the session heard, or that the program recorded. Where a program
 //! is not installed the test says so and is skipped; `cargo xtask test` installs them where it may.
 
 mod page;
 mod programs;
+mod scripted;
 mod tools;
 
 use std::path::Path;

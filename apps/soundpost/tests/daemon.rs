@@ -68,6 +68,10 @@ impl Daemon {
         Self { _alone: alone, child, address: address.parse().unwrap(), dir }
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }

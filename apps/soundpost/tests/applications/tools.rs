@@ -109,21 +109,20 @@ fn pactl_shows_and_changes_everything() {
     {
         assert!(list.contains(part), "{part}: {list}");
     }
-    let mut events = session.command("pactl").arg("subscribe").stdout(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(events.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let events = Subscription::start(&session);
     let mut player = session
         .command("pacat")
         .args(["--raw", "--rate=48000", "--channels=2", "--format=s16le", "/dev/zero"])
         .spawn()
         .unwrap();
-    let created = lines.find(|line| line.contains("'new' on sink-input")).expect("an event");
+    let created = events.wait_for("'new' on sink-input");
     let index = created.rsplit_once('#').unwrap().1.to_owned();
     session.pactl(&["set-sink-input-volume", &index, "50%"]);
     session.pactl(&["set-sink-input-mute", &index, "1"]);
     session.pactl(&["move-sink-input", &index, "soundpost"]);
     let shown = session.pactl(&["list", "sink-inputs"]);
     assert!(shown.contains("Mute: yes") && shown.contains("front-left: 32768 /  50%"), "{shown}");
-    assert!(lines.any(|line| line.contains("'change' on sink-input")));
+    events.wait_for("'change' on sink-input");
     session.pactl(&["set-sink-volume", "@DEFAULT_SINK@", "80%"]);
     session.pactl(&["set-sink-mute", "soundpost", "1"]);
     session.pactl(&["set-source-volume", "soundpost.microphone", "30%"]);
@@ -137,9 +136,50 @@ fn pactl_shows_and_changes_everything() {
     assert_eq!(session.pactl(&["get-default-sink"]).trim(), "soundpost");
     player.kill().unwrap();
     player.wait().unwrap();
-    assert!(lines.any(|line| line.contains("'remove' on sink-input")));
-    events.kill().unwrap();
-    events.wait().unwrap();
+    events.wait_for("'remove' on sink-input");
+}
+
+/// `pactl subscribe`, and what it has printed.
+struct Subscription {
+    child: Child,
+    lines: std::sync::Arc<std::sync::Mutex<Vec<String>>>,
+}
+
+impl Subscription {
+    /// Starts it, and waits until it hears something.
+    fn start(session: &Session) -> Self {
+        let mut child = session.command("pactl").arg("subscribe").stdout(Stdio::piped()).spawn().unwrap();
+        let lines = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let (out, heard) = (BufReader::new(child.stdout.take().unwrap()), lines.clone());
+        std::thread::spawn(move || out.lines().map_while(Result::ok).for_each(|line| heard.lock().unwrap().push(line)));
+        let subscription = Self { child, lines };
+        let deadline = Instant::now() + PATIENCE;
+        while subscription.lines.lock().unwrap().is_empty() {
+            assert!(Instant::now() < deadline, "pactl subscribe hears nothing");
+            // Each client that comes is an event.
+            session.pactl(&["info"]);
+        }
+        subscription
+    }
+
+    fn wait_for(&self, what: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let lines = self.lines.lock().unwrap().clone();
+            if let Some(line) = lines.iter().find(|line| line.contains(what)) {
+                return line.clone();
+            }
+            assert!(Instant::now() < deadline, "no event {what}: {lines:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 #[test]
