@@ -144,7 +144,7 @@ impl Feed {
             self.readable = false;
             look.hungry = false;
         }
-        let sound = self.adapter.to_engine(room.get(..pulled).unwrap_or_default());
+        let sound = self.adapter.for_engine(room.get(..pulled).unwrap_or_default());
         for direct in &mut self.directs {
             direct.write(sound);
         }
@@ -238,6 +238,18 @@ impl Lead {
         self.period * Self::PERIODS
     }
 
+    /// A round of the thread took `took`: what is kept ahead must last for two of them, so that a pass that comes in the
+    /// middle of one still finds a period. Answers whether the lead has changed.
+    pub(super) fn needs(&mut self, took: Duration, now: Instant) -> bool {
+        let needed = (self.period + Self::MARGIN + took * 2).min(self.longest());
+        if took < self.period / 8 || needed <= self.lead {
+            return false;
+        }
+        self.lead = needed;
+        self.calm_since = now;
+        true
+    }
+
     /// A round of topping up is over; `late`: for a stream it came too late. Answers whether the lead has changed.
     pub(super) fn learn(&mut self, late: bool, now: Instant) -> bool {
         let before = self.lead;
@@ -281,5 +293,8 @@ mod tests {
             lead.learn(false, now);
         }
         assert_eq!(lead.get(), Duration::from_millis(12));
+        let ms = Duration::from_millis;
+        assert!(!lead.needs(ms(1), now) && lead.needs(ms(3), now) && !lead.needs(ms(2), now));
+        assert_eq!(lead.get(), ms(18));
     }
 }

@@ -95,7 +95,7 @@ struct Pickup {
     buffer: PacketBuffer,
     clock: CaptureClock,
     queue: Consumer<u8>,
-    /// Bytes of the acquired packet that came out of the queue already: acquired again, they come again (T6).
+    /// Bytes in the buffer that came out of the queue and are not used: they come again (T6).
     filled: usize,
     silent: bool,
 }
@@ -141,10 +141,13 @@ impl InputEndpointRt for Pickup {
     }
 
     fn release(&mut self, used: FrameCount) {
-        if !used.is_zero() {
-            // The engine uses all of a packet or none of it; what it left of one is gone with it.
-            self.filled = 0;
+        // What was not used comes again (T6), in front of what comes next.
+        let format = self.buffer.format();
+        let used_bytes = format.bytes_of(used).min(self.filled);
+        if let Some(held) = self.buffer.get(format.frames_in(self.filled)) {
+            held.copy_within(used_bytes.., 0);
         }
+        self.filled -= used_bytes;
         self.clock.release(used);
     }
 }
@@ -168,6 +171,27 @@ mod tests {
         fn now(&self) -> Instant {
             Instant::from_nanos(self.0.load(Ordering::Relaxed))
         }
+    }
+
+    #[test]
+    fn t6_what_was_not_used_comes_again_in_front_of_the_rest() {
+        use soundpost_core::{ChannelLayout, SampleFormat, SampleRate};
+        let format = Format { sample: SampleFormat::U8, rate: SampleRate::HZ_48000, layout: ChannelLayout::MONO };
+        let clock = ClockControl::new(format.rate, RateOffset::NONE, Arc::new(Still));
+        let (mut producer, queue) = RingBuffer::new(100);
+        let buffer = PacketBuffer::new(format);
+        let mut pickup = Pickup { buffer, clock: clock.capture(), queue, filled: 0, silent: true };
+        producer.push_entire_slice(&[1, 2, 3, 4, 5, 6, 7]).unwrap();
+        let mut take = |frames, used| {
+            let seen = pickup.acquire(FrameCount::new(frames), None).map(|got| got.data.to_vec());
+            pickup.release(FrameCount::new(used));
+            seen.unwrap_or_default()
+        };
+        assert_eq!(take(4, 1), [1, 2, 3, 4]);
+        assert_eq!(take(2, 0), [2, 3]);
+        assert_eq!(take(4, 4), [2, 3, 4, 5]);
+        assert_eq!(take(4, 4), [6, 7, 0x80, 0x80]);
+        assert_eq!(take(2, 2), [0x80, 0x80]);
     }
 
     #[test]

@@ -93,7 +93,7 @@ impl Adapter {
     }
 
     /// The client's whole frames as the engine takes them.
-    pub(super) fn to_engine<'a>(&'a mut self, client: &'a [u8]) -> &'a [u8] {
+    pub(super) fn for_engine<'a>(&'a mut self, client: &'a [u8]) -> &'a [u8] {
         let plain = self.code == Code::Same && self.sources.is_none();
         if plain && self.stretch.repeat == 1 && self.stretch.drop == 1 {
             if self.factors.is_empty() {
@@ -147,7 +147,7 @@ impl Adapter {
     }
 
     /// The engine's whole frames as the client wants them.
-    pub(super) fn to_client<'a>(&'a mut self, engine: &'a [u8]) -> &'a [u8] {
+    pub(super) fn for_client<'a>(&'a mut self, engine: &'a [u8]) -> &'a [u8] {
         if self.code == Code::Same && self.sources.is_none() && self.stretch.repeat == 1 && self.stretch.drop == 1 {
             return engine;
         }
@@ -264,8 +264,8 @@ mod tests {
     fn plain_sound_is_handed_through_where_it_lies() {
         let mut plain = adapter(SampleFormat::S16Le, 44_100, default_map(2));
         let bytes = [1, 2, 3, 4];
-        assert_eq!(plain.to_engine(&bytes).as_ptr(), bytes.as_ptr());
-        assert_eq!(plain.to_client(&bytes).as_ptr(), bytes.as_ptr());
+        assert_eq!(plain.for_engine(&bytes).as_ptr(), bytes.as_ptr());
+        assert_eq!(plain.for_client(&bytes).as_ptr(), bytes.as_ptr());
     }
 
     #[test]
@@ -273,8 +273,8 @@ mod tests {
         let map = ChannelMap::new([ChannelPosition::FrontRight, ChannelPosition::FrontLeft]);
         let mut swapped = adapter(SampleFormat::S24Be, 48_000, map);
         let (client, engine) = ([1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1]);
-        assert_eq!(swapped.to_engine(&client), engine);
-        assert_eq!(swapped.to_client(&engine), client);
+        assert_eq!(swapped.for_engine(&client), engine);
+        assert_eq!(swapped.for_client(&engine), client);
     }
 
     #[test]
@@ -300,19 +300,19 @@ mod tests {
         one.set_shares(&[0.5, 1.0]);
         let client: Vec<u8> = [1000_i16, 1000, -600, -600].iter().flat_map(|value| value.to_le_bytes()).collect();
         let expected: Vec<u8> = [500_i16, 1000, -300, -600].iter().flat_map(|value| value.to_le_bytes()).collect();
-        assert_eq!(one.to_engine(&client), expected);
+        assert_eq!(one.for_engine(&client), expected);
         one.set_shares(&[]);
-        assert_eq!(one.to_engine(&client), client);
+        assert_eq!(one.for_engine(&client), client);
     }
 
     #[test]
     fn odd_rates_are_stretched() {
         let mut slow = adapter(SampleFormat::U8, 4_000, default_map(1));
-        assert_eq!(slow.to_engine(&[1, 2]), [1, 1, 2, 2]);
+        assert_eq!(slow.for_engine(&[1, 2]), [1, 1, 2, 2]);
         assert_eq!(slow.bytes_for(FrameCount::new(80)), 40);
         let mut fast = adapter(SampleFormat::U8, 384_000, default_map(1));
-        assert_eq!(fast.to_engine(&[1, 2, 3, 4]), [1, 3]);
-        assert_eq!(fast.to_client(&[1, 3]), [1, 1, 3, 3]);
+        assert_eq!(fast.for_engine(&[1, 2, 3, 4]), [1, 3]);
+        assert_eq!(fast.for_client(&[1, 3]), [1, 1, 3, 3]);
         assert_eq!(fast.bytes_for(FrameCount::new(80)), 160);
     }
 }

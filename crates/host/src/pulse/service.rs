@@ -54,8 +54,8 @@ pub(super) struct Service<S> {
     /// Clients to whom something is to be sent; kept to save its memory.
     sending: Vec<ClientId>,
     own_user: u32,
-    /// The last round had a pass in it, or more events than were taken: there is no time to gather.
-    passed_last: bool,
+    /// There were more events than were taken: there is no time to gather.
+    pressed: bool,
 }
 
 /// Whoever wants to come in.
@@ -103,7 +103,7 @@ impl<S: PulseSession> Service<S> {
             room: vec![0; ROOM],
             sending: Vec::new(),
             own_user: rustix::process::geteuid().as_raw(),
-            passed_last: false,
+            pressed: false,
         })
     }
 
@@ -133,7 +133,7 @@ impl<S: PulseSession> Service<S> {
     /// for a moment. A pass is not kept waiting by it.
     fn gather(&mut self) {
         let crowd = self.streams.playing() >= CROWD;
-        if crowd && !self.passed_last {
+        if crowd && !self.pressed {
             self.wake.wait(GATHER);
         }
     }
@@ -151,32 +151,32 @@ impl<S: PulseSession> Service<S> {
 
     fn round(&mut self, events: &[epoll::Event]) {
         let now = now();
-        let mut passed = false;
-        self.passed_last = events.iter().any(|event| event.data.u64() == WAKE) || events.len() == EVENTS;
+        self.pressed = events.len() == EVENTS;
         if self.full_until.is_some_and(|until| until <= now.at) {
             self.full_until = None;
             self.listen(true);
         }
+        // What a pass has taken is given back before anything else: the next one comes at its time.
+        let passed = events.iter().any(|event| event.data.u64() == WAKE);
+        if passed {
+            self.wake.take();
+            self.streams.after_pass(&mut self.server, now);
+            self.settle(now);
+        }
         for event in events {
             match event.data.u64() {
-                WAKE => {
-                    self.wake.take();
-                    passed = true;
-                }
+                WAKE => {}
                 UNIX | TCP => self.let_in(event.data.u64(), now),
                 client => self.hear(client - FIRST_CLIENT, event.flags, now),
             }
         }
         self.server.handle_timeout(now);
         self.settle(now);
-        if passed {
-            self.streams.after_pass(&mut self.server, now);
-        } else {
-            self.streams.after_input(&mut self.server, now);
-        }
+        self.streams.after_input(&mut self.server, now);
         self.streams.handle_timeout(&mut self.server, now);
         self.settle(now);
         self.send(now);
+        self.streams.round_took(&mut self.server, now, MonotonicClock.now().saturating_since(now.at));
     }
 
     /// Acts on what the server says until it says no more.

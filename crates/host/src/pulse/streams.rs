@@ -18,7 +18,7 @@ use super::balance;
 use super::feed::{DEVICE, Feed, FeedParts, Lead, Timing};
 use super::memory::Memory;
 use super::samples::Adapter;
-use super::take::{Direct, From, Take, TakeParts};
+use super::take::{Direct, From, Recorded, Take, TakeParts};
 use super::tapping::Tapping;
 use super::wake::Wake;
 use super::{PulseConfig, PulseSession};
@@ -241,7 +241,7 @@ impl<S: PulseSession> Streams<S> {
             self.config.microphone
         };
         let (stream, reader) = self.open_reader(device, format, &parts, gain)?;
-        Ok(Take { parts, from: From::Engine { stream, reader, adapter, meter } })
+        Ok(Take { parts, from: From::Engine(Box::new(Recorded { stream, reader, adapter, meter })) })
     }
 
     /// Takes away what a recording has had.
@@ -444,6 +444,14 @@ impl<S: PulseSession> Streams<S> {
         }
         if self.lead.learn(late, now.at) {
             tracing::debug!(lead = ?self.lead.get(), late, "sound kept ahead for applications");
+            server.set_sink_range(self.sink, range(&self.lead, self.config.period.to_duration()), now);
+        }
+    }
+
+    /// A round of the thread's work took so long: with many streams that is a part of the period that must be kept ahead.
+    pub(super) fn round_took(&mut self, server: &mut Server, now: Now, took: Duration) {
+        if !self.feeds.is_empty() && self.lead.needs(took, now.at) {
+            tracing::debug!(lead = ?self.lead.get(), ?took, "sound kept ahead for applications");
             server.set_sink_range(self.sink, range(&self.lead, self.config.period.to_duration()), now);
         }
     }

@@ -22,9 +22,17 @@ pub(super) struct Take {
 /// Where what is recorded comes from.
 pub(super) enum From {
     /// An engine stream.
-    Engine { stream: StreamId, reader: StreamReader, adapter: Adapter, meter: Option<Meter> },
+    Engine(Box<Recorded>),
     /// The level of a playback stream: when it was last told, and the millionths of frames owed since.
     Level { adapter: Adapter, since: Option<Instant>, owed: u64 },
+}
+
+/// An engine stream that is recorded, and what becomes of its frames.
+pub(super) struct Recorded {
+    pub(super) stream: StreamId,
+    pub(super) reader: StreamReader,
+    pub(super) adapter: Adapter,
+    pub(super) meter: Option<Meter>,
 }
 
 /// A level meter, and memory for what it looks at and what it says.
@@ -97,14 +105,15 @@ impl Take {
     /// The engine stream, where there is one.
     pub(super) fn stream(&self) -> Option<StreamId> {
         match self.from {
-            From::Engine { stream, .. } => Some(stream),
+            From::Engine(ref recorded) => Some(recorded.stream),
             From::Level { .. } => None,
         }
     }
 
     /// Hands the server what has been recorded since.
     pub(super) fn hand_over(&mut self, id: RecordId, server: &mut Server, now: Now, room: &mut Vec<u8>) {
-        let From::Engine { reader, adapter, meter, .. } = &mut self.from else { return };
+        let From::Engine(recorded) = &mut self.from else { return };
+        let Recorded { reader, adapter, meter, .. } = recorded.as_mut();
         let format = reader.format();
         let age = reader.stats().latency.to_duration();
         loop {
@@ -116,10 +125,10 @@ impl Take {
             let read = format.bytes_of(reader.read(room));
             let sound = room.get(..read).unwrap_or_default();
             let bytes = match meter {
-                None => adapter.to_client(sound),
+                None => adapter.for_client(sound),
                 Some(meter) => {
                     let levels = meter.look(sound, format, adapter.format().sample);
-                    adapter.to_client(levels)
+                    adapter.for_client(levels)
                 }
             };
             let left = format.rate.hns_of(u64::from(reader.available().get())).to_duration();
@@ -145,7 +154,7 @@ impl Take {
             append(&mut bytes, adapter.format().sample, &frame);
         }
         if !bytes.is_empty() {
-            server.push(id, adapter.to_client(&bytes), 0, now);
+            server.push(id, adapter.for_client(&bytes), 0, now);
         }
     }
 }
