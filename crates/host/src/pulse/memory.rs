@@ -260,7 +260,7 @@ mod tests {
         assert_eq!(again.default_sink.as_deref(), Some(c"soundpost"));
         assert_eq!(again.applications.len(), MOST - 1);
         assert_eq!(again.applications[c"app 2"].1, had(7));
-        assert!(!again.applications.contains_key(c"app 1") && again.applications.contains_key(c"app 3"));
+        assert!(!again.applications.contains_key(c"app 3") && again.applications.contains_key(c"app 4"));
     }
 
     #[test]

@@ -10,22 +10,20 @@
 use std::sync::Arc;
 
 use rtrb::{Consumer, Producer, RingBuffer};
-use soundpost_core::{Clock, Format, FrameCount, Hns, Instant};
-use soundpost_endpoint::stock::{
-    CaptureClock, ClockControl, ClockedControl, PacketBuffer, RateOffset, RenderClock, StockConfig,
-};
+use soundpost_core::{Clock, Format, FrameCount, FramePosition, Hns, Instant, SampleRate};
+use soundpost_endpoint::stock::{ClockControl, ClockedControl, PacketBuffer, RateOffset, RenderClock, StockConfig};
 use soundpost_endpoint::{
     BufferFlag, Captured, CurrentPadding, Endpoint, EndpointError, EndpointRt, InputEndpointRt, OutputEndpointRt,
-    Position,
+    Position, PositionFlag,
 };
 
 /// How much the queue holds: more than passes come late by without being counted as missed.
 const QUEUE: Hns = Hns::from_millis(200);
 
 /// The two ends, in the device's format. To be attached with a coefficient of 1 (the tap) and 2 (the pickup).
-pub(super) fn monitor(format: Format, clock: Arc<dyn Clock>) -> (Endpoint, Endpoint) {
+pub(super) fn monitor(format: Format, period: Hns, clock: Arc<dyn Clock>) -> (Endpoint, Endpoint) {
     let (producer, consumer) = RingBuffer::new(format.bytes_of(format.rate.frames_covering(QUEUE)));
-    (tap(format, clock.clone(), producer), pickup(format, clock, consumer))
+    (tap(format, clock.clone(), producer), pickup(format, period, clock, consumer))
 }
 
 fn tap(format: Format, clock: Arc<dyn Clock>, queue: Producer<u8>) -> Endpoint {
@@ -35,11 +33,13 @@ fn tap(format: Format, clock: Arc<dyn Clock>, queue: Producer<u8>) -> Endpoint {
     Endpoint::render(ClockedControl::new(&StockConfig::new(format), still), realtime)
 }
 
-/// A capture endpoint that gives what comes through `queue`, at the pace of `clock`.
-pub(super) fn pickup(format: Format, clock: Arc<dyn Clock>, queue: Consumer<u8>) -> Endpoint {
-    let clock = ClockControl::new(format.rate, RateOffset::NONE, clock);
-    let realtime = Pickup { buffer: PacketBuffer::new(format), clock: clock.capture(), queue, filled: 0, silent: true };
-    Endpoint::capture(ClockedControl::new(&StockConfig::new(format), clock), realtime)
+/// A capture endpoint that gives what comes through `queue`, in passes of `period`.
+pub(super) fn pickup(format: Format, period: Hns, clock: Arc<dyn Clock>, queue: Consumer<u8>) -> Endpoint {
+    let control = ClockControl::new(format.rate, RateOffset::NONE, clock.clone());
+    let packet = format.rate.frames_covering(period);
+    let buffer = PacketBuffer::new(format);
+    let realtime = Pickup { buffer, clock, queue, packet, filled: 0, taken: FramePosition::ZERO };
+    Endpoint::capture(ClockedControl::new(&StockConfig::new(format), control), realtime)
 }
 
 struct Still;
@@ -90,19 +90,41 @@ impl OutputEndpointRt for Tap {
     }
 }
 
-/// Real-time half of the recording side.
+/// Real-time half of the recording side. Its device is the queue: what is in it is what has been recorded, so that nothing is
+/// lost or put in between two clocks.
 struct Pickup {
     buffer: PacketBuffer,
-    clock: CaptureClock,
+    clock: Arc<dyn Clock>,
     queue: Consumer<u8>,
+    packet: FrameCount,
     /// Bytes in the buffer that came out of the queue and are not used: they come again (T6).
     filled: usize,
-    silent: bool,
+    /// Frames used so far.
+    taken: FramePosition,
+}
+
+impl Pickup {
+    /// The record, and how many frames are ready in the next packet.
+    fn position(&self) -> (Position, FrameCount) {
+        let format = self.buffer.format();
+        let there = format.frames_in(self.filled + self.queue.slots());
+        let ready = there.min(self.packet);
+        let position = Position {
+            device: self.taken + there,
+            stream: self.taken,
+            padding: u64::from(ready.get()),
+            time: self.clock.now().as_hns(),
+            frames_per_second: frames_per_second(format.rate),
+            flag: PositionFlag::Continuous,
+        };
+        (position, ready)
+    }
 }
 
 impl EndpointRt for Pickup {
     fn current_padding(&mut self) -> CurrentPadding {
-        self.clock.padding()
+        let (position, ready) = self.position();
+        CurrentPadding { time: self.buffer.format().rate.hns_of(u64::from(ready.get())), position }
     }
 
     fn processing_complete(&mut self) {}
@@ -120,9 +142,11 @@ impl EndpointRt for Pickup {
 
 impl InputEndpointRt for Pickup {
     fn acquire(&mut self, frames: FrameCount, position: Option<&mut Position>) -> Option<Captured<'_>> {
-        let (_, _, record) = self.clock.acquire(frames)?;
+        if frames > self.packet {
+            return None;
+        }
         if let Some(position) = position {
-            *position = record;
+            *position = self.position().0;
         }
         let format = self.buffer.format();
         let data = self.buffer.get(frames)?;
@@ -130,26 +154,28 @@ impl InputEndpointRt for Pickup {
         let missing = data.get_mut(already..).unwrap_or_default();
         let there = format.bytes_of(format.frames_in(self.queue.slots().min(missing.len())));
         let (sound, gap) = missing.split_at_mut_checked(there)?;
-        let came = self.queue.pop_entire_slice(sound).is_ok();
-        gap.fill(format.sample.silence_byte());
-        if came {
-            self.filled = already + there;
+        if self.queue.pop_entire_slice(sound).is_ok() {
+            self.filled = self.filled.max(already + there);
         }
-        self.silent = self.filled == 0;
-        let flag = if self.silent { BufferFlag::Silent } else { BufferFlag::Valid };
+        gap.fill(format.sample.silence_byte());
+        let flag = if self.filled == 0 { BufferFlag::Silent } else { BufferFlag::Valid };
         Some(Captured { data, flag })
     }
 
     fn release(&mut self, used: FrameCount) {
-        // What was not used comes again (T6), in front of what comes next.
         let format = self.buffer.format();
         let used_bytes = format.bytes_of(used).min(self.filled);
         if let Some(held) = self.buffer.get(format.frames_in(self.filled)) {
             held.copy_within(used_bytes.., 0);
         }
         self.filled -= used_bytes;
-        self.clock.release(used);
+        self.taken += used;
     }
+}
+
+#[expect(clippy::as_conversions, reason = "rates up to 192,000 are exact in an f32")]
+fn frames_per_second(rate: SampleRate) -> f32 {
+    rate.get() as f32
 }
 
 #[cfg(test)]
@@ -177,10 +203,10 @@ mod tests {
     fn t6_what_was_not_used_comes_again_in_front_of_the_rest() {
         use soundpost_core::{ChannelLayout, SampleFormat, SampleRate};
         let format = Format { sample: SampleFormat::U8, rate: SampleRate::HZ_48000, layout: ChannelLayout::MONO };
-        let clock = ClockControl::new(format.rate, RateOffset::NONE, Arc::new(Still));
         let (mut producer, queue) = RingBuffer::new(100);
-        let buffer = PacketBuffer::new(format);
-        let mut pickup = Pickup { buffer, clock: clock.capture(), queue, filled: 0, silent: true };
+        let (buffer, packet) = (PacketBuffer::new(format), FrameCount::new(480));
+        let clock: Arc<dyn Clock> = Arc::new(Still);
+        let mut pickup = Pickup { buffer, clock, queue, packet, filled: 0, taken: FramePosition::ZERO };
         producer.push_entire_slice(&[1, 2, 3, 4, 5, 6, 7]).unwrap();
         let mut take = |frames, used| {
             let seen = pickup.acquire(FrameCount::new(frames), None).map(|got| got.data.to_vec());
@@ -203,7 +229,7 @@ mod tests {
         let recorded = engine.open_device(session, DeviceConfig::new("monitor", DataFlow::Capture)).unwrap();
         let time = Arc::new(Moved(AtomicU64::new(1_000_000_000)));
         let format = DeviceConfig::new("", DataFlow::Render).format();
-        let (tap, pickup) = monitor(format, time.clone());
+        let (tap, pickup) = monitor(format, Hns::from_millis(10), time.clone());
         for (device, endpoint, coefficient) in [(speakers, tap, 1), (recorded, pickup, 2)] {
             let endpoint = engine.register(session, "monitor", endpoint).unwrap();
             let connection = engine.connect(session, device).unwrap();
@@ -213,7 +239,7 @@ mod tests {
         engine.set_device_volume(session, speakers, Gain::new(0.5)).unwrap();
         let (_, mut writer) = engine.open_stream(session, speakers, StreamConfig::new("a", format)).unwrap();
         let (_, mut reader) = engine.open_capture(session, recorded, StreamConfig::new("b", format)).unwrap();
-        let sent: Vec<f32> = (0..48_000_u16).map(|k| f32::from(k % 997 + 1) / 1024.0).collect();
+        let sent: Vec<f32> = (0..48_000_u16).map(|k| f32::from(k.wrapping_mul(40_503) | 1) / 65_536.0).collect();
         let mut bytes = sent.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into_iter();
         let mut heard = Vec::new();
         let mut room = vec![0; 480 * 8];
@@ -232,7 +258,8 @@ mod tests {
         let start = heard.windows(500).position(|seen| seen == &half[from..from + 500]).expect("heard");
         let length = (heard.len() - start).min(half.len() - from);
         assert!(length > 40_000, "{length}");
-        assert_eq!(heard[start..], half[from..from + length]);
+        let wrong = (0..length).find(|k| heard[start + k] != half[from + k]);
+        assert_eq!(wrong, None, "of {length} samples from {start}");
         assert!(start - from <= 2 * 4 * 480, "{} samples late", start - from);
     }
 }

@@ -26,7 +26,7 @@ impl Tapping {
     /// What the speakers play.
     pub(super) fn of_speakers(engine: &mut Engine, config: &PulseConfig) -> Result<Self, EngineError> {
         let format = Format { sample: SampleFormat::F32, rate: config.rate, layout: DEVICE };
-        let (tap, pickup) = monitor(format, Arc::new(MonotonicClock));
+        let (tap, pickup) = monitor(format, config.period, Arc::new(MonotonicClock));
         let mut tapping = Self::open(engine, config, format, "monitor")?;
         let attached = tapping.attach(engine, config, tapping.device, pickup, 2);
         let attached = attached.and_then(|()| tapping.attach(engine, config, config.speakers, tap, 1));
@@ -41,7 +41,7 @@ impl Tapping {
     ) -> Result<(Self, Producer<u8>), EngineError> {
         let (producer, consumer) = RingBuffer::new(format.bytes_of(format.rate.frames_covering(QUEUE)));
         let mut tapping = Self::open(engine, config, format, "monitor of a stream")?;
-        let endpoint = pickup(format, Arc::new(MonotonicClock), consumer);
+        let endpoint = pickup(format, config.period, Arc::new(MonotonicClock), consumer);
         let attached = tapping.attach(engine, config, tapping.device, endpoint, 2);
         Ok((tapping.whole(engine, config, attached)?, producer))
     }
