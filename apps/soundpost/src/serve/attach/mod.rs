@@ -1,8 +1,8 @@
 //! `serve --attach`: Soundpost as a client of a running PulseAudio or PipeWire.
 //!
 //! The server is asked for a virtual sink, and what is played into it (its monitor) becomes a stream of the first session.
-//! Where that session has a microphone, the server is asked for a virtual source as well, and what the session captures
-//! is played into that while somebody records from it. Both are the server's own modules, under names of ours: a
+//! It is asked for a virtual source as well, and what the session captures is played into that while somebody records
+//! from it. Both are the server's own modules, under names of ours: a
 //! Soundpost that was killed finds them again, one that ends has them unloaded.
 //!
 //! A thread of its own does all that. When the server goes, it waits for the next one.
