@@ -176,7 +176,7 @@ impl<S: PulseSession> Service<S> {
         self.streams.handle_timeout(&mut self.server, now);
         self.settle(now);
         self.send(now);
-        self.streams.round_took(&mut self.server, now, MonotonicClock.now().saturating_since(now.at));
+        self.streams.round_took(now.at, MonotonicClock.now().saturating_since(now.at));
     }
 
     /// Acts on what the server says until it says no more.

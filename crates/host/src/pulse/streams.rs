@@ -444,15 +444,13 @@ impl<S: PulseSession> Streams<S> {
         }
         if self.lead.learn(late, now.at) {
             tracing::debug!(lead = ?self.lead.get(), late, "sound kept ahead for applications");
-            server.set_sink_range(self.sink, range(&self.lead, self.config.period.to_duration()), now);
         }
     }
 
     /// A round of the thread's work took so long: with many streams that is a part of the period that must be kept ahead.
-    pub(super) fn round_took(&mut self, server: &mut Server, now: Now, took: Duration) {
-        if !self.feeds.is_empty() && self.lead.needs(took, now.at) {
+    pub(super) fn round_took(&mut self, now: Instant, took: Duration) {
+        if !self.feeds.is_empty() && self.lead.needs(took, now) {
             tracing::debug!(lead = ?self.lead.get(), ?took, "sound kept ahead for applications");
-            server.set_sink_range(self.sink, range(&self.lead, self.config.period.to_duration()), now);
         }
     }
 
@@ -487,7 +485,8 @@ fn product(gain: Gain, feed: &Feed) -> Gain {
 }
 
 /// The latencies that clients may ask a device for: what is kept ahead for them, or half a period where they are in a hurry.
-/// The server then keeps less for them; a pass still finds a whole period, since they send while it lasts.
+/// The server then keeps less for them; a pass still finds a whole period, since they send while it lasts. For the same
+/// reason nothing is negotiated anew where the lead changes.
 fn range(lead: &Lead, period: Duration) -> LatencyRange {
     let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     LatencyRange { min: micros(period / 2), max: micros(lead.get()) }
