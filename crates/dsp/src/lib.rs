@@ -40,3 +40,5 @@ pub mod remap;
 pub mod resample;
 
 mod num;
+mod polyphase;
+mod trimmable;
