@@ -50,7 +50,7 @@ fn plain_add(mix: &mut [f32], source: &[f32]) {
     }
 }
 
-/// The resampling library called alone, 44.1 to 48 kHz, with the settings that the engine's streams have and in chunks
+/// The resampling library called alone, 44.1 to 48 kHz, with a filter as long as the engine's streams have and in chunks
 /// of 10 ms, once for each stream.
 pub(crate) struct Library {
     bytes: Vec<u8>,
@@ -64,8 +64,8 @@ const ROOM: usize = 600;
 
 impl Library {
     pub(crate) fn new(streams: usize) -> Result<Self, BenchError> {
-        // crates/dsp/src/resample.rs has the same numbers for two rates that stand as 160 to 147.
-        let parameters = SincInterpolationParameters::new(160, WindowFunction::BlackmanHarris)
+        // crates/dsp/src/resample.rs has as many taps for two rates that stand as 160 to 147, and as many places.
+        let parameters = SincInterpolationParameters::new(96, WindowFunction::BlackmanHarris)
             .f_cutoff(0.946)
             .oversampling_factor(160)
             .interpolation(SincInterpolationType::Nearest);
