@@ -3,10 +3,13 @@
 //! Each test runs the real program and judges the sound that the session heard, or that the program recorded. Where a program
 //! is not installed the test says so and is skipped; `cargo xtask test` installs them where it may.
 
+mod abuse;
 mod page;
 mod programs;
+mod restless;
 mod scripted;
 mod tools;
+mod verbs;
 
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};

@@ -148,6 +148,9 @@ pub enum CloseReason {
     /// It does not read what it asked for.
     #[error("it does not read: more than 16 MiB wait for it")]
     Deaf,
+    /// It has not logged in, and newer connections needed the room.
+    #[error("it had not logged in yet, and too many others came")]
+    Pushed,
     /// Another client has asked for its end, or the host.
     #[error("it was ended on request")]
     Killed,

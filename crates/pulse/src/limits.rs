@@ -11,12 +11,27 @@ pub const MAX_BLOCK: u32 = 16 * 1024 * 1024;
 pub const MAX_QUEUE: u32 = 4 * 1024 * 1024;
 /// Most pieces that a stream's buffer may be in: a client that seeks to and fro makes one with each write.
 pub const MAX_PIECES: usize = 1024;
-/// Bytes of sound that all streams and uploads of one client may hold together.
+/// Bytes of sound that all streams and uploads of one client may hold together, recorded sound that it does not read
+/// included.
 pub const MAX_CLIENT_SOUND: usize = 64 * 1024 * 1024;
+/// Bytes of sound that all clients may hold together, but for what each is sure of.
+pub const MAX_SOUND: usize = 256 * 1024 * 1024;
+/// Bytes of sound that a client may hold whatever the others do: more than two seconds of a usual stream.
+pub const SURE_SOUND: usize = 1024 * 1024;
 /// Most streams of one client, of each kind.
-pub const MAX_STREAMS: usize = 1024;
+pub const MAX_STREAMS: usize = 512;
+/// Most streams of all clients, of each kind, but for those that each is sure of.
+pub const MAX_ALL_STREAMS: usize = 1024;
+/// Streams of each kind that a client may have whatever the others do.
+pub const SURE_STREAMS: usize = 2;
 /// Most clients of a server.
 pub const MAX_CLIENTS: usize = 1024;
+/// Most connections of one process.
+pub const MAX_OF_PROCESS: usize = 512;
+/// Most connections of peers that need a cookie and have not shown it yet. A further one takes the oldest one's place.
+pub const MAX_STRANGERS: usize = 64;
+/// Most requests that are taken from a client at once.
+pub const MAX_REQUESTS: usize = 64;
 /// Most entries of a property list.
 pub const MAX_PROPS: usize = 256;
 /// Bytes of a property list, keys and values together.
@@ -25,7 +40,7 @@ pub const MAX_PROPS_BYTES: usize = 128 * 1024;
 pub const MAX_CLIENT_PROPS: usize = 1024 * 1024;
 /// Longest sample in bytes: PulseAudio's own limit.
 pub const MAX_SAMPLE: u32 = 16 * 1024 * 1024;
-/// Bytes of all samples together.
+/// Bytes of all samples together, with their property lists.
 pub const MAX_SAMPLES_BYTES: usize = 64 * 1024 * 1024;
 /// Most samples.
 pub const MAX_SAMPLES: usize = 1024;
@@ -37,6 +52,10 @@ pub const MAX_NAME: usize = 128;
 pub const OUTPUT_PAUSE: usize = 256 * 1024;
 /// Unsent bytes at which recorded sound waits in its stream's own buffer.
 pub const OUTPUT_RECORD: usize = 64 * 1024;
+/// Unsent bytes of all clients together at which nobody gets a long answer any more.
+pub const MAX_OUTPUT: usize = 128 * 1024 * 1024;
+/// Bytes of an answer that is not a long one.
+pub const SHORT_ANSWER: usize = 64 * 1024;
 /// Unsent bytes at which a client is given up.
 pub const OUTPUT_MAX: usize = 16 * 1024 * 1024;
 /// Longest reply in bytes: a client takes none above this.

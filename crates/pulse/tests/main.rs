@@ -4,6 +4,7 @@
 
 mod captures;
 mod hostile;
+mod limits;
 mod real;
 mod restore;
 mod rig;

@@ -9,6 +9,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use soundpost_core::Instant;
+use soundpost_pulse::buffer::LatencyRange;
 use soundpost_pulse::{Change, ClientId, Event, Now, PlaybackId, RecordId, WallTime};
 
 use crate::rig::Rig;
@@ -260,6 +261,38 @@ fn real_parec_records() {
     machine.run(bench.client("parec", &arguments, Stdio::null()), |_| size(&target) >= 40_000);
     let recorded = std::fs::read(&target).expect("a recording");
     assert!(recorded.len() >= 40_000 && recorded.iter().all(|&byte| byte == 7));
+}
+
+#[test]
+fn real_parec_records_on_while_its_devices_latency_changes() {
+    if !installed("parec") {
+        return;
+    }
+    let (bench, mut machine) = Bench::new();
+    let target = bench.folder.path().join("recorded.raw");
+    let name = target.display().to_string();
+    let size = || std::fs::metadata(&target).map_or(0, |data| data.len());
+    let arguments = ["--raw", "--rate=44100", "--channels=2", "--format=s16le", "--latency-msec=20"];
+    let arguments = [&arguments[..], &["-d", "soundpost.monitor", &name]].concat();
+    let mut recorder = bench.client("parec", &arguments, Stdio::null());
+    let mut turns = 0_u64;
+    let begun = std::time::Instant::now();
+    while size() < 400_000 {
+        turns += 1;
+        if turns.is_multiple_of(25) {
+            // 5 to 95 ms: below and above what the client has asked for.
+            let min = 5_000 + turns / 25 % 10 * 10_000;
+            let range = LatencyRange { min, max: min + 10_000 };
+            machine.rig.server.set_sink_range(machine.rig.sink, range, machine.rig.now);
+        }
+        machine.turn();
+        assert!(begun.elapsed() < PATIENCE, "it has stopped at {} bytes", size());
+        assert_eq!(recorder.try_wait().expect("a child"), None, "parec has gone");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    recorder.kill().expect("a child");
+    recorder.wait().expect("a child");
+    assert!(std::fs::read(&target).expect("a recording").iter().all(|&byte| byte == 7));
 }
 
 #[test]

@@ -12,7 +12,9 @@ use pulseaudio::protocol::{
 };
 use soundpost_core::Instant;
 use soundpost_pulse::buffer::LatencyRange;
-use soundpost_pulse::{ClientId, DeviceConfig, Event, Now, Peer, Server, ServerConfig, Spec, WallTime, default_map};
+use soundpost_pulse::{
+    ClientId, DeviceConfig, Event, Now, Peer, Server, ServerConfig, SinkId, Spec, WallTime, default_map,
+};
 
 pub(crate) const COOKIE: [u8; 256] = [0x5a; 256];
 
@@ -34,6 +36,7 @@ pub(crate) fn device(name: &str) -> DeviceConfig {
 
 pub(crate) struct Rig {
     pub(crate) server: Server,
+    pub(crate) sink: SinkId,
     pub(crate) now: Now,
     pub(crate) events: Vec<Event>,
 }
@@ -49,10 +52,10 @@ impl Rig {
             instance: 0x1234,
             cookie: Some(COOKIE),
         });
-        server.add_sink(device("soundpost")).expect("a sink");
+        let (sink, _) = server.add_sink(device("soundpost")).expect("a sink");
         server.add_source(device("soundpost_microphone")).expect("a source");
         let wall = WallTime { seconds: 1_700_000_000, micros: 0 };
-        Self { server, now: Now { at: Instant::from_nanos(1_000_000_000), wall }, events: Vec::new() }
+        Self { server, sink, now: Now { at: Instant::from_nanos(1_000_000_000), wall }, events: Vec::new() }
     }
 
     pub(crate) fn pass(&mut self, time: Duration) {
@@ -68,7 +71,9 @@ impl Rig {
     }
 
     pub(crate) fn connect(&mut self, trusted: bool) -> ClientId {
-        self.server.connect(Peer { trusted, description: c"UNIX socket client".to_owned() }, self.now).expect("room")
+        self.server
+            .connect(Peer { trusted, process: None, description: c"UNIX socket client".to_owned() }, self.now)
+            .expect("room")
     }
 
     /// A client that has logged in and said its name.

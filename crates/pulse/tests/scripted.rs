@@ -219,7 +219,7 @@ fn what_there_is_none_of_is_answered_as_pulseaudio_does() {
         (extension, PulseError::NoExtension),
         (Command::GetCardInfo(protocol::GetCardInfo { index: Some(0), name: None }), PulseError::NoEntity),
         (Command::SetCardProfile(profile), PulseError::NoEntity),
-        (Command::SetSinkPort(port), PulseError::NoEntity),
+        (Command::SetSinkPort(port), PulseError::NotImplemented),
         (Command::LoadModule(module), PulseError::ModInitFailed),
         (Command::UnloadModule(3), PulseError::NoEntity),
         (Command::GetModuleInfo(0), PulseError::NoEntity),

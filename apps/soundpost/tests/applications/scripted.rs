@@ -7,25 +7,25 @@ use std::path::Path;
 
 use pulseaudio::protocol::stream::{BufferAttr, StreamFlags};
 use pulseaudio::protocol::{
-    self, AuthParams, ChannelMap, ChannelVolume, Command as Packet, CreatePlaybackStreamReply, Prop, Props,
+    self, AuthParams, ChannelMap, ChannelVolume, Command as Packet, CreatePlaybackStreamReply, Prop, Props, PulseError,
     SampleFormat, SampleSpec, TagStructRead, TagStructReader,
 };
 
 use super::*;
 
 /// A connection that has logged in.
-struct Scripted {
-    socket: UnixStream,
+pub(super) struct Scripted {
+    pub(super) socket: UnixStream,
     version: u16,
     sequence: u32,
     /// Bytes of each stream that were asked for and not sent, by channel.
-    owed: std::collections::BTreeMap<u32, usize>,
+    pub(super) owed: std::collections::BTreeMap<u32, usize>,
     received: Vec<u8>,
     underflows: u32,
 }
 
 impl Scripted {
-    fn connect(path: &Path, version: u16) -> Self {
+    pub(super) fn connect(path: &Path, version: u16) -> Self {
         let socket = UnixStream::connect(path).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let owed = std::collections::BTreeMap::new();
@@ -41,7 +41,22 @@ impl Scripted {
         client
     }
 
-    fn ask<T: TagStructRead>(&mut self, packet: &Packet) -> T {
+    pub(super) fn ask<T: TagStructRead>(&mut self, packet: &Packet) -> T {
+        self.try_ask(packet).unwrap()
+    }
+
+    /// The same for what may be refused.
+    pub(super) fn try_ask<T: TagStructRead>(&mut self, packet: &Packet) -> Result<T, PulseError> {
+        let body = self.answer(packet)?;
+        Ok(TagStructReader::new(&mut body.as_slice(), self.version).read().unwrap())
+    }
+
+    /// The same for what is answered with nothing but that it was done.
+    pub(super) fn ask_nothing(&mut self, packet: &Packet) {
+        assert_eq!(self.answer(packet), Ok(Vec::new()));
+    }
+
+    fn answer(&mut self, packet: &Packet) -> Result<Vec<u8>, PulseError> {
         self.sequence += 1;
         let mut bytes = Vec::new();
         protocol::write_command_message(&mut bytes, self.sequence, packet, self.version).unwrap();
@@ -49,8 +64,8 @@ impl Scripted {
         let deadline = Instant::now() + PATIENCE;
         loop {
             assert!(Instant::now() < deadline);
-            if let Some(body) = self.take() {
-                return TagStructReader::new(&mut body.as_slice(), self.version).read().unwrap();
+            if let Some(answer) = self.take_answer() {
+                return answer;
             }
             self.read();
         }
@@ -70,6 +85,10 @@ impl Scripted {
 
     /// Takes packets up to the answer that is waited for; requests are noted.
     fn take(&mut self) -> Option<Vec<u8>> {
+        self.take_answer().map(Result::unwrap)
+    }
+
+    fn take_answer(&mut self) -> Option<Result<Vec<u8>, PulseError>> {
         loop {
             let mut rest = self.received.as_slice();
             if rest.len() < 20 {
@@ -82,11 +101,15 @@ impl Scripted {
             }
             let body = rest[..length].to_vec();
             self.received.drain(..20 + length);
+            if head.channel != u32::MAX {
+                // Recorded sound.
+                continue;
+            }
             let mut body = body.as_slice();
             let (sequence, command) = Packet::read_tag_prefixed(&mut body, self.version).unwrap();
             match command {
-                Packet::Reply if sequence == self.sequence => return Some(body.to_vec()),
-                Packet::Error(error) => panic!("{error:?}"),
+                Packet::Reply if sequence == self.sequence => return Some(Ok(body.to_vec())),
+                Packet::Error(error) => return Some(Err(error)),
                 Packet::Request(request) => *self.owed.entry(request.channel).or_default() += request.length as usize,
                 Packet::Underflow(_) => self.underflows += 1,
                 _ => {}
@@ -95,32 +118,89 @@ impl Scripted {
     }
 
     /// A stream of stereo, 16 bits, 100 ms or a little less.
-    fn play(&mut self, sample_rate: u32) -> u32 {
-        let sample_spec = SampleSpec { format: SampleFormat::S16Le, channels: 2, sample_rate };
-        let mut props = Props::new();
-        props.set(Prop::MediaName, c"one of many");
-        let params = protocol::PlaybackStreamParams {
-            sample_spec,
-            channel_map: ChannelMap::stereo(),
-            cvolume: Some(ChannelVolume::norm(2)),
-            buffer_attr: BufferAttr { target_length: 17_640, minimum_request_length: 3_528, ..BufferAttr::default() },
-            props,
-            flags: StreamFlags { start_muted: Some(false), ..StreamFlags::default() },
-            ..protocol::PlaybackStreamParams::default()
-        };
-        let reply: CreatePlaybackStreamReply = self.ask(&Packet::CreatePlaybackStream(params));
+    pub(super) fn play(&mut self, sample_rate: u32) -> u32 {
+        let reply: CreatePlaybackStreamReply = self.ask(&stream(sample_rate));
         *self.owed.entry(reply.channel).or_default() += reply.requested_bytes as usize;
         reply.channel
     }
 
+    /// How long it takes from the writing of a stream of 100 ms to its being heard, once it has played for half a second.
+    pub(super) fn latency_of_a_new_stream(&mut self) -> Duration {
+        let channel = self.play(48_000);
+        let end = Instant::now() + Duration::from_millis(500);
+        while Instant::now() < end {
+            self.feed();
+            while self.owed.is_empty() {
+                self.read();
+                assert!(self.take().is_none());
+            }
+        }
+        self.feed();
+        let now = std::time::SystemTime::now();
+        let timing: protocol::PlaybackLatency =
+            self.ask(&Packet::GetPlaybackLatency(protocol::LatencyParams { channel, now }));
+        let waits = u64::try_from(timing.write_offset - timing.read_offset).unwrap();
+        self.ask_nothing(&Packet::DeletePlaybackStream(channel));
+        self.owed.clear();
+        Duration::from_micros(timing.sink_usec + waits * 1_000_000 / 192_000)
+    }
+
+    /// Records what the session hears.
+    pub(super) fn record(&mut self) -> u32 {
+        let params = protocol::RecordStreamParams {
+            sample_spec: SampleSpec { format: SampleFormat::S16Le, channels: 2, sample_rate: 48_000 },
+            channel_map: ChannelMap::stereo(),
+            source_name: Some(c"soundpost.monitor".to_owned()),
+            buffer_attr: BufferAttr::default(),
+            ..protocol::RecordStreamParams::default()
+        };
+        let reply: protocol::CreateRecordStreamReply = self.ask(&Packet::CreateRecordStream(params));
+        reply.channel
+    }
+
+    /// Uploads a silent sample; whether it was taken.
+    pub(super) fn upload(&mut self, number: u32, length: u32) -> bool {
+        let params = protocol::UploadStreamParams {
+            media_name: Some(std::ffi::CString::new(format!("sample-{number}")).unwrap()),
+            sample_spec: SampleSpec { format: SampleFormat::S16Le, channels: 2, sample_rate: 48_000 },
+            channel_map: ChannelMap::stereo(),
+            length,
+            props: Props::new(),
+        };
+        let reply: protocol::CreateUploadStreamReply = self.ask(&Packet::CreateUploadStream(params));
+        let mut block = Vec::new();
+        for _ in 0..length / 65_536 {
+            block.clear();
+            protocol::write_memblock(&mut block, reply.channel, &[0; 65_536], 0).unwrap();
+            self.socket.write_all(&block).unwrap();
+        }
+        self.answer(&Packet::FinishUploadStream(reply.channel)).is_ok()
+    }
+
     /// Sends silence to all streams, as much as was asked for.
-    fn feed(&mut self) {
+    pub(super) fn feed(&mut self) {
         for (channel, owed) in std::mem::take(&mut self.owed) {
             let mut block = Vec::new();
             protocol::write_memblock(&mut block, channel, &vec![0; owed], 0).unwrap();
             self.socket.write_all(&block).unwrap();
         }
     }
+}
+
+/// What asks for a stream of stereo, 16 bits, 100 ms or a little less.
+pub(super) fn stream(sample_rate: u32) -> Packet {
+    let sample_spec = SampleSpec { format: SampleFormat::S16Le, channels: 2, sample_rate };
+    let mut props = Props::new();
+    props.set(Prop::MediaName, c"one of many");
+    Packet::CreatePlaybackStream(protocol::PlaybackStreamParams {
+        sample_spec,
+        channel_map: ChannelMap::stereo(),
+        cvolume: Some(ChannelVolume::norm(2)),
+        buffer_attr: BufferAttr { target_length: 17_640, minimum_request_length: 3_528, ..BufferAttr::default() },
+        props,
+        flags: StreamFlags { start_muted: Some(false), ..StreamFlags::default() },
+        ..protocol::PlaybackStreamParams::default()
+    })
 }
 
 #[test]

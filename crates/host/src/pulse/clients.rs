@@ -76,8 +76,15 @@ impl Connection {
         self.rest.is_empty()
     }
 
+    /// Whether it has asked for more than is done for one client in a round: it is the next round's turn again.
+    pub(super) fn has_more(&self, server: &Server, id: ClientId) -> bool {
+        !self.rest.is_empty() && server.wants_input(id)
+    }
+
     /// Sends what the server has for the client, as far as the client takes it.
     pub(super) fn send(&mut self, server: &mut Server, id: ClientId, now: Now) -> Flow {
+        // Once in a call: a client that asks for long lists and reads them as fast as they come has its share then.
+        let mut handed_over = false;
         loop {
             let output = server.output(id);
             if output.is_empty() {
@@ -86,7 +93,7 @@ impl Connection {
             match rustix::net::send(&self.socket, output, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
                 Ok(count) => {
                     server.sent(id, count);
-                    if !self.rest.is_empty() {
+                    if !self.rest.is_empty() && !std::mem::replace(&mut handed_over, true) {
                         self.hand_over_rest(server, id, now);
                     }
                 }

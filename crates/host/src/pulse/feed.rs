@@ -187,6 +187,11 @@ impl Feed {
         self.full = false;
     }
 
+    /// Whether nothing was ever written.
+    pub(super) fn is_unused(&self) -> bool {
+        self.written == 0
+    }
+
     /// The engine stream ends when it has played what it has; how long that takes at most.
     pub(super) fn finish(self) -> (StreamId, Duration) {
         let left = self.adapter.format().rate.hns_of(u64::from(self.writer.queued().get())).to_duration();

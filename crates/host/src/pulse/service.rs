@@ -1,6 +1,6 @@
 //! The thread: sockets, time, and the passes' event.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -53,6 +53,12 @@ pub(super) struct Service<S> {
     room: Vec<u8>,
     /// Clients to whom something is to be sent; kept to save its memory.
     sending: Vec<ClientId>,
+    /// Clients that have asked for more than is done for one of them in a round.
+    unfinished: BTreeSet<ClientId>,
+    /// Who has logged in.
+    admitted: BTreeSet<ClientId>,
+    /// The log knows that somebody is turned away.
+    turned_away: bool,
     own_user: u32,
     /// There were more events than were taken: there is no time to gather.
     pressed: bool,
@@ -102,6 +108,9 @@ impl<S: PulseSession> Service<S> {
             full_until: None,
             room: vec![0; ROOM],
             sending: Vec::new(),
+            unfinished: BTreeSet::new(),
+            admitted: BTreeSet::new(),
+            turned_away: false,
             own_user: rustix::process::geteuid().as_raw(),
             pressed: false,
         })
@@ -140,6 +149,9 @@ impl<S: PulseSession> Service<S> {
 
     /// How long there is nothing to do but what events say; none: for ever.
     fn timeout(&self) -> Option<Timespec> {
+        if !self.unfinished.is_empty() {
+            return Some(Timespec { tv_sec: 0, tv_nsec: 0 });
+        }
         let until =
             self.server.next_timeout().into_iter().chain(self.streams.next_timeout()).chain(self.full_until).min()?;
         let wait = until.saturating_since(MonotonicClock.now());
@@ -170,6 +182,9 @@ impl<S: PulseSession> Service<S> {
                 client => self.hear(client - FIRST_CLIENT, event.flags, now),
             }
         }
+        for client in std::mem::take(&mut self.unfinished) {
+            self.hear(u64::from(client.get()), epoll::EventFlags::IN, now);
+        }
         self.server.handle_timeout(now);
         self.settle(now);
         self.streams.after_input(&mut self.server, now);
@@ -183,7 +198,10 @@ impl<S: PulseSession> Service<S> {
     fn settle(&mut self, now: Now) {
         while let Some(event) = self.server.poll_event() {
             match event {
-                Event::Admitted(client) => tracing::debug!(client = client.get(), "a sound client has logged in"),
+                Event::Admitted(client) => {
+                    tracing::debug!(client = client.get(), "a sound client has logged in");
+                    self.admitted.insert(client);
+                }
                 Event::Close(client, reason) => self.close(client, &reason),
                 other => self.streams.act(&mut self.server, other, now),
             }
@@ -191,7 +209,12 @@ impl<S: PulseSession> Service<S> {
     }
 
     fn close(&mut self, client: ClientId, reason: &CloseReason) {
-        tracing::info!(client = client.get(), %reason, "a sound client's connection is closed");
+        // Whoever has not logged in can do this as often as it likes.
+        if self.admitted.remove(&client) {
+            tracing::info!(client = client.get(), %reason, "a sound client's connection is closed");
+        } else {
+            tracing::debug!(client = client.get(), %reason, "a connection is closed that had not logged in");
+        }
         if let Some((_, connection)) = self.connections.get_mut(&client.get()) {
             connection.closing = true;
             // What it was told last may still be sent, at once or not at all.
@@ -203,6 +226,8 @@ impl<S: PulseSession> Service<S> {
     fn drop_client(&mut self, client: ClientId) {
         // Closing the socket takes it out of epoll.
         self.connections.remove(&client.get());
+        self.unfinished.remove(&client);
+        self.admitted.remove(&client);
         self.server.disconnect(client);
     }
 
@@ -229,9 +254,11 @@ impl<S: PulseSession> Service<S> {
     }
 
     fn arm(&mut self, client: ClientId) {
-        if let Some((_, connection)) = self.connections.get_mut(&client.get())
-            && let Err(error) = connection.arm(&self.epoll, &self.server, client)
-        {
+        let Some((_, connection)) = self.connections.get_mut(&client.get()) else { return };
+        if connection.has_more(&self.server, client) {
+            self.unfinished.insert(client);
+        }
+        if let Err(error) = connection.arm(&self.epoll, &self.server, client) {
             tracing::warn!(%error, "a sound client cannot be waited for, and is let go");
             self.drop_client(client);
         }
@@ -290,16 +317,26 @@ impl<S: PulseSession> Service<S> {
     fn admit(&mut self, visitor: Visitor, now: Now) {
         let (socket, peer) = match visitor {
             Visitor::Unix(socket) => {
-                let user = peer(socket.as_fd()).map(|(_, user)| user);
-                let trusted = user.as_ref().is_ok_and(|user| *user == self.own_user);
-                (socket, Peer { trusted, description: c"UNIX socket client".to_owned() })
+                let (process, user) = peer(socket.as_fd()).ok().unzip();
+                let trusted = user.is_some_and(|user| user == self.own_user);
+                // 0 is a process of another PID namespace, of which there may be many.
+                let process = process.filter(|process| *process != 0);
+                (socket, Peer { trusted, process, description: c"UNIX socket client".to_owned() })
             }
-            Visitor::Tcp(socket) => (socket, Peer { trusted: false, description: c"TCP/IP client".to_owned() }),
+            Visitor::Tcp(socket) => {
+                (socket, Peer { trusted: false, process: None, description: c"TCP/IP client".to_owned() })
+            }
         };
         let client = match self.server.connect(peer, now) {
-            Ok(client) => client,
+            Ok(client) => {
+                self.turned_away = false;
+                client
+            }
             Err(error) => {
-                tracing::warn!("a sound client is turned away: {error}");
+                // Whoever opens so many may go on with it for ever.
+                if !std::mem::replace(&mut self.turned_away, true) {
+                    tracing::warn!("a sound client is turned away: {error}");
+                }
                 return;
             }
         };

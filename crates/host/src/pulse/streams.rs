@@ -25,6 +25,8 @@ use super::{PulseConfig, PulseSession};
 
 /// What is left of a stream in the engine is taken away so long after it must have been mixed.
 const LINGER: Duration = Duration::from_millis(300);
+/// Most streams that have ended and are not taken away yet.
+const MOST_ENDING: usize = 128;
 /// After which time the engine is asked again where it was too busy.
 const TRY_AGAIN: Duration = Duration::from_millis(50);
 /// How much recorded sound waits for the thread at most.
@@ -313,8 +315,8 @@ impl<S: PulseSession> Streams<S> {
                 let (stream, writer) = self.open_writer(&adapter, &name, gain, flags)?;
                 if let Some(feed) = self.feeds.get_mut(&id) {
                     let old = feed.replace(stream, writer, adapter);
-                    self.ending.push((now.at + self.lead.longest() * 3 + LINGER, old));
                     let records: Vec<RecordId> = feed.directs.iter().map(|direct| direct.record).collect();
+                    self.ends(now.at + self.lead.longest() * 3 + LINGER, old);
                     records.into_iter().try_for_each(|record| self.retake(record, now, |_| ()))?;
                 }
                 Ok(())
@@ -327,10 +329,10 @@ impl<S: PulseSession> Streams<S> {
             Change::Latency(_) => Ok(()),
             Change::Gone => {
                 if let Some(feed) = self.feeds.remove(&id) {
-                    // A stopped one has nothing more to say.
-                    let wait = if feed.corked { Duration::ZERO } else { LINGER };
+                    // A stopped one, or one that never began, has nothing more to say.
+                    let wait = if feed.corked || feed.is_unused() { Duration::ZERO } else { LINGER };
                     let (stream, left) = feed.finish();
-                    self.ending.push((now.at + left + wait, stream));
+                    self.ends(now.at + left + wait, stream);
                 }
                 Ok(())
             }
@@ -361,6 +363,16 @@ impl<S: PulseSession> Streams<S> {
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// A stream is taken away at that time; where a client makes and ends very many, the one that ended first is at once.
+    fn ends(&mut self, at: Instant, stream: StreamId) {
+        self.ending.push((at, stream));
+        if self.ending.len() > MOST_ENDING
+            && let Some((first, _)) = self.ending.iter_mut().find(|(at, _)| *at > Instant::ORIGIN)
+        {
+            *first = Instant::ORIGIN;
         }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use pulseaudio::protocol::Props;
 use soundpost_core::Instant;
 
+use super::Peer;
 use super::notify::Notices;
 use crate::id::{Indices, PlaybackId, RecordId};
 use crate::limits::OUTPUT_MAX;
@@ -31,6 +32,7 @@ pub(super) struct Client {
     /// Agreed on with AUTH.
     pub(super) version: u16,
     pub(super) trusted: bool,
+    pub(super) process: Option<u32>,
     pub(super) admitted: bool,
     pub(super) admission_deadline: Instant,
     pub(super) props: Props,
@@ -58,11 +60,12 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(trusted: bool, props: Props, admission_deadline: Instant) -> Self {
+    pub(super) fn new(peer: &Peer, props: Props, admission_deadline: Instant) -> Self {
         Self {
             frames: Frames::new(),
             version: 0,
-            trusted,
+            trusted: peer.trusted,
+            process: peer.process,
             admitted: false,
             admission_deadline,
             props,

@@ -17,7 +17,7 @@ use crate::device::Device;
 use crate::event::{Event, Mixing, NewStream, Remembered};
 use crate::formats;
 use crate::id::{PlaybackId, RecordId};
-use crate::limits::{MAX_CLIENT_PROPS, MAX_STREAMS};
+use crate::limits::{MAX_ALL_STREAMS, MAX_CLIENT_PROPS, MAX_STREAMS, SURE_STREAMS};
 use crate::names;
 use crate::props;
 use crate::queue::Queue;
@@ -34,7 +34,7 @@ impl Server {
         let plain = checked_spec(&request.spec, &request.map, &request.formats)?;
         ensure(plain.is_none_or(|s| usize::from(s.channels()) == request.volume.len()), PulseError::Invalid)?;
         let client = self.clients.get_mut(&call.client).ok_or(PulseError::Internal)?;
-        ensure(client.outgoing.len() < MAX_STREAMS, PulseError::TooLarge)?;
+        ensure(another(client.outgoing.len(), self.playbacks.len()), PulseError::TooLarge)?;
         let channel = client.outgoing_channels.next(|channel| client.outgoing.contains_key(&channel));
         self.room_for_props(call, &request.props, 0)?;
 
@@ -131,7 +131,7 @@ impl Server {
         let plain = checked_spec(&request.spec, &request.map, &request.formats)?;
         ensure(request.volume.as_ref().is_none_or(|raw| spec::volume(raw).is_some()), PulseError::Invalid)?;
         let client = self.clients.get_mut(&call.client).ok_or(PulseError::Internal)?;
-        ensure(client.recording.len() < MAX_STREAMS, PulseError::TooLarge)?;
+        ensure(another(client.recording.len(), self.records.len()), PulseError::TooLarge)?;
         let channel = client.recording_channels.next(|channel| client.recording.contains_key(&channel));
         self.room_for_props(call, &request.props, 0)?;
 
@@ -267,6 +267,11 @@ impl Playback {
             told_readable: false,
         }
     }
+}
+
+/// Whether a client that has `own` streams of a kind may have another, where all clients have `all`.
+const fn another(own: usize, all: usize) -> bool {
+    own < MAX_STREAMS && (all < MAX_ALL_STREAMS || own < SURE_STREAMS)
 }
 
 /// The spec that a request gives outright; none where it gives a list of formats instead.

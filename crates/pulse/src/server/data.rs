@@ -191,12 +191,17 @@ impl Server {
     /// What the client does not fetch in time waits up to the stream's longest buffer; what is pushed beyond is
     /// dropped. Answers how many bytes were taken.
     pub fn push(&mut self, stream: RecordId, bytes: &[u8], age: u64, now: Now) -> usize {
-        let Some(record) = self.records.get_mut(&stream).filter(|record| !record.common.corked) else { return 0 };
+        let Some(record) = self.records.get(&stream).filter(|record| !record.common.corked) else { return 0 };
+        let owner = record.common.owner.map(|owner| owner.client);
+        let held = owner.and_then(|id| self.clients.get(&id)).map_or(0, |client| client.sound);
+        let left = self.sound_left(held, bytes.len());
+        let Some(record) = self.records.get_mut(&stream) else { return 0 };
         record.pushed = Some((now.at, age));
         let frame = usize::try_from(record.common.spec.frame()).unwrap_or(1);
         let longest = usize::try_from(record.attr.max_length).unwrap_or(0);
-        let room = longest.saturating_sub(record.waiting.len()).min(bytes.len()) / frame * frame;
+        let room = longest.saturating_sub(record.waiting.len()).min(left).min(bytes.len()) / frame * frame;
         record.waiting.extend(bytes.get(..room).unwrap_or_default());
+        self.free_sound(owner, 0, room);
         self.send_recorded(stream);
         self.deliver();
         room
@@ -230,6 +235,7 @@ impl Server {
                 output.extend_from_slice(two.get(..second).unwrap_or_default());
             });
             waiting.drain(..count);
+            self.free_sound(Some(owner.client), count, 0);
             if waiting.is_empty() {
                 waiting.shrink_to(KEPT);
             }
@@ -271,6 +277,7 @@ impl Server {
         if let Some(owner) = record.common.owner
             && let Some(client) = self.clients.get_mut(&owner.client)
         {
+            client.sound = client.sound.saturating_sub(record.waiting.len());
             client.recording.remove(&owner.channel);
             client.held_up.remove(&stream);
         }

@@ -4,11 +4,10 @@ use std::ffi::CStr;
 
 use pulseaudio::protocol::{
     ChannelVolume, ClientEvent, CommandTag, GenericStreamEvent, PlaybackBufferAttrChanged, Props,
-    RecordBufferAttrChanged,
 };
 
 use super::Server;
-use super::create::{wire_attr, wire_record_attr};
+use super::create::wire_attr;
 use crate::buffer::LatencyRange;
 use crate::id::{ClientId, PlaybackId, RecordId, SinkId, SourceId};
 use crate::time::Now;
@@ -65,23 +64,14 @@ impl Server {
         self.set_source_range(monitor, range);
     }
 
-    /// The same for a source.
+    /// The same for a source, whose streams' clients are not told: PulseAudio never sends what its protocol has for that,
+    /// and its client library takes it for a breach and ends the connection.
     pub fn set_source_range(&mut self, id: SourceId, range: LatencyRange) {
         let Some(source) = self.sources.get_mut(&id) else { return };
         source.device.config.range = range;
         let on_it: Vec<_> = self.records.iter().filter(|(_, r)| r.source == id).map(|(&id, _)| id).collect();
         for stream in on_it {
-            let Some(before) = self.records.get(&stream).map(|record| record.attr) else { continue };
-            let Some((attr, latency)) = self.refit_record(stream) else { continue };
-            let owner = self.records.get(&stream).and_then(|record| record.common.owner);
-            if let Some(owner) = owner.filter(|_| attr != before) {
-                let changed = RecordBufferAttrChanged {
-                    stream_index: owner.channel,
-                    buffer_attr: wire_record_attr(&attr),
-                    source_output_latency: latency,
-                };
-                self.tell_newer(owner.client, CommandTag::RecordBufferAttrChanged, |packet| packet.put(changed));
-            }
+            let _ = self.refit_record(stream);
             self.send_recorded(stream);
         }
         self.deliver();

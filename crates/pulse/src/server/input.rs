@@ -8,7 +8,7 @@ use super::notify::Facility;
 use super::{Answer, Answered, COOKIE, Call, Server, Timer, VERSIONS};
 use crate::event::{CloseReason, Event};
 use crate::id::{ClientId, PlaybackId};
-use crate::limits::MAX_CLIENT_SOUND;
+use crate::limits::{MAX_CLIENT_SOUND, MAX_OUTPUT, MAX_REQUESTS, MAX_SOUND, SHORT_ANSWER, SURE_SOUND};
 use crate::props;
 use crate::request::{Refused, Request};
 use crate::time::Now;
@@ -16,6 +16,12 @@ use crate::wire::{Descriptor, Packet, Piece, Reader, SeekMode, Short, WireError,
 
 /// The bits of the version's word that are the version; the others speak of shared memory.
 const VERSION_BITS: u32 = 0xffff;
+
+/// What has come.
+enum Kind {
+    Request,
+    Sound,
+}
 
 /// What makes a connection impossible to go on with.
 struct Breach(String);
@@ -30,15 +36,18 @@ impl Server {
     /// Takes bytes that came from a client; answers how many of them were taken.
     ///
     /// Fewer than all are taken where much waits to be sent to the client ([`wants_input`](Self::wants_input) is no
-    /// then): the host hands over the rest once it has sent some. Whatever the bytes are, they end in answers, events, and
+    /// then): the host hands over the rest once it has sent some. And where they are very many requests: then the host
+    /// hands over the rest after it has looked after everybody else. Whatever the bytes are, they end in answers, events, and
     /// at worst in [`Event::Close`].
     pub fn handle_input(&mut self, id: ClientId, bytes: &[u8], now: Now) -> usize {
         self.now = now;
         let mut rest = bytes;
-        while self.wants_input(id) {
+        let mut requests = 0;
+        while requests < MAX_REQUESTS && self.wants_input(id) {
             match self.piece(id, &mut rest, now) {
-                Ok(true) => {}
-                Ok(false) => break,
+                Ok(Some(Kind::Request)) => requests += 1,
+                Ok(Some(Kind::Sound)) => {}
+                Ok(None) => break,
                 Err(Breach(why)) => self.close(id, CloseReason::Protocol(why)),
             }
         }
@@ -46,19 +55,22 @@ impl Server {
         bytes.len() - rest.len()
     }
 
-    /// Handles the next piece; no, where the bytes are used up.
-    fn piece(&mut self, id: ClientId, rest: &mut &[u8], now: Now) -> Result<bool, Breach> {
-        let Some(client) = self.clients.get_mut(&id) else { return Ok(false) };
+    /// Handles the next piece, and says what it was; none, where the bytes are used up.
+    fn piece(&mut self, id: ClientId, rest: &mut &[u8], now: Now) -> Result<Option<Kind>, Breach> {
+        let Some(client) = self.clients.get_mut(&id) else { return Ok(None) };
         match client.frames.next(rest)? {
-            None => return Ok(false),
-            Some(Piece::Packet(packet)) => self.packet(id, &packet, now)?,
+            None => Ok(None),
+            Some(Piece::Packet(packet)) => {
+                self.packet(id, &packet, now)?;
+                Ok(Some(Kind::Request))
+            }
             Some(Piece::Sound { descriptor, bytes, first, .. }) => {
                 if client.admitted {
                     self.sound(id, descriptor, bytes, first, now);
                 }
+                Ok(Some(Kind::Sound))
             }
         }
-        Ok(true)
     }
 
     fn packet(&mut self, id: ClientId, packet: &[u8], now: Now) -> Result<(), Breach> {
@@ -83,13 +95,30 @@ impl Server {
         match answered {
             Ok(Answer::Ack) => self.send(id, call.reply()),
             Ok(Answer::Reply(packet)) => match packet.finish() {
-                Some(bytes) => self.send_bytes(id, &bytes),
-                None => self.send_error(id, sequence, PulseError::TooLarge),
+                Some(bytes) if self.has_room_for_answer(bytes.len()) => self.send_bytes(id, &bytes),
+                _ => self.send_error(id, sequence, PulseError::TooLarge),
             },
             Ok(Answer::Later) => {}
             Err(error) => self.send_error(id, sequence, error),
         }
         Ok(())
+    }
+
+    /// A long answer may go to somebody who does not read: no more of those are kept than are good for all.
+    fn has_room_for_answer(&self, length: usize) -> bool {
+        let waits = || self.with_output.iter().filter_map(|id| self.clients.get(id)).map(|c| c.output.len());
+        length <= SHORT_ANSWER || waits().sum::<usize>() + length <= MAX_OUTPUT
+    }
+
+    /// How many of `wanted` bytes of sound a client that holds `held` may hold further, at least; looks at the other clients
+    /// only where it must.
+    pub(super) fn sound_left(&self, held: usize, wanted: usize) -> usize {
+        let sure = SURE_SOUND.saturating_sub(held);
+        if wanted <= sure {
+            return wanted;
+        }
+        let all = self.clients.values().map(|client| client.sound).sum::<usize>();
+        MAX_CLIENT_SOUND.saturating_sub(held).min(MAX_SOUND.saturating_sub(all)).max(sure)
     }
 
     pub(super) fn send_error(&mut self, id: ClientId, sequence: u32, error: PulseError) {
@@ -186,6 +215,8 @@ impl Server {
     /// Bytes of a block for one of the client's streams. A block for a stream that is no more is dropped: the client had
     /// sent it before it knew.
     fn sound(&mut self, id: ClientId, descriptor: Descriptor, bytes: &[u8], first: bool, now: Now) {
+        let Some(held) = self.clients.get(&id).map(|client| client.sound) else { return };
+        let left = self.sound_left(held, bytes.len());
         let Some(client) = self.clients.get_mut(&id) else { return };
         if first {
             (client.ignore_block, client.overflown) = (false, false);
@@ -193,15 +224,23 @@ impl Server {
         match client.outgoing.get_mut(&descriptor.channel) {
             None => {}
             Some(Outgoing::Upload(upload)) => {
-                let room = upload.missing().min(MAX_CLIENT_SOUND.saturating_sub(client.sound)).min(bytes.len());
+                let room = upload.missing().min(left).min(bytes.len());
                 upload.bytes.extend_from_slice(bytes.get(..room).unwrap_or_default());
                 client.sound += room;
             }
-            Some(&mut Outgoing::Playback(stream)) => self.write(id, stream, descriptor, bytes, first, now),
+            Some(&mut Outgoing::Playback(stream)) => self.write((id, left), stream, descriptor, bytes, first, now),
         }
     }
 
-    fn write(&mut self, id: ClientId, stream: PlaybackId, block: Descriptor, bytes: &[u8], first: bool, now: Now) {
+    fn write(
+        &mut self,
+        (id, left): (ClientId, usize),
+        stream: PlaybackId,
+        block: Descriptor,
+        bytes: &[u8],
+        first: bool,
+        now: Now,
+    ) {
         let Some(client) = self.clients.get_mut(&id) else { return };
         let Some(playback) = self.playbacks.get_mut(&stream) else { return };
         if first {
@@ -218,7 +257,7 @@ impl Server {
             overflow |= playback.queue.seek(block.offset, block.seek, block.seek == SeekMode::Relative).is_err();
         }
         let before = playback.queue.stored();
-        let fits = client.sound + bytes.len() <= MAX_CLIENT_SOUND;
+        let fits = bytes.len() <= left;
         if !fits || playback.queue.push(bytes).is_err() {
             playback.queue.skip(bytes.len());
             overflow = true;

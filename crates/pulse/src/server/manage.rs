@@ -141,7 +141,7 @@ impl Server {
         }
     }
 
-    /// Devices here have no ports.
+    /// Devices here have no ports: what PulseAudio says of a device that has none to set.
     pub(super) fn set_port(&self, kind: Kind, which: &Which, port: Option<&CStr>) -> Answered {
         ensure(port.is_some(), PulseError::Invalid)?;
         one_way(which)?;
@@ -149,7 +149,7 @@ impl Server {
             Kind::Sink => drop(self.sink(which)?),
             _ => drop(self.source(which)?),
         }
-        Err(PulseError::NoEntity)
+        Err(PulseError::NotImplemented)
     }
 
     /// Suspends a device, or all of them where the name is empty.

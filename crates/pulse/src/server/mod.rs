@@ -29,7 +29,7 @@ use self::samples::Sample;
 use crate::device::{Sink, Source};
 use crate::event::{CloseReason, Event, Remembered};
 use crate::id::{ClientId, Indices, PlaybackId, RecordId, SinkId, SourceId};
-use crate::limits::MAX_CLIENTS;
+use crate::limits::{MAX_CLIENTS, MAX_OF_PROCESS, MAX_STRANGERS};
 use crate::props;
 use crate::spec::Spec;
 use crate::stream::{Playback, Record};
@@ -65,13 +65,18 @@ pub struct ServerConfig {
 pub struct Peer {
     /// Whether the kernel says that it runs as a user who may be here: then it needs no cookie.
     pub trusted: bool,
+    /// Its process, where the kernel says: none has more than half of all connections.
+    pub process: Option<u32>,
     /// What other clients are shown about it, such as `UNIX socket client`.
     pub description: CString,
 }
 
-/// No further connection is taken: there are 1024.
+/// No further connection is taken: there are 1024, or the same process has 512.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there are {MAX_CLIENTS} clients already: end some, or find out which program opens so many")]
+#[error(
+    "there are {MAX_CLIENTS} clients already, or {MAX_OF_PROCESS} of the same process: end some, or find out which \
+     program opens so many"
+)]
 pub struct TooManyClients;
 
 /// What happens later on its own.
@@ -178,16 +183,32 @@ impl Server {
     /// [`TooManyClients`]; the host closes the connection.
     pub fn connect(&mut self, peer: Peer, now: Now) -> Result<ClientId, TooManyClients> {
         self.now = now;
-        if self.clients.len() >= MAX_CLIENTS {
+        let siblings = || self.clients.values().filter(|client| client.process == peer.process).count();
+        if self.clients.len() >= MAX_CLIENTS || peer.process.is_some() && siblings() >= MAX_OF_PROCESS {
             return Err(TooManyClients);
+        }
+        if !peer.trusted {
+            self.make_room_for_stranger();
         }
         let id = ClientId(self.client_indices.next(|index| self.clients.contains_key(&ClientId(index))));
         let mut list = Props::new();
         props::set(&mut list, c"native-protocol.peer", &peer.description);
         let deadline = now.at + client::ADMISSION;
         self.timers.insert((deadline, Timer::Admission(id)));
-        self.clients.insert(id, Client::new(peer.trusted, list, deadline));
+        self.clients.insert(id, Client::new(&peer, list, deadline));
         Ok(id)
+    }
+
+    /// Whoever has no cookie may hold some places for a while, and not keep those out who have one: of many, the oldest
+    /// goes. One with a cookie shows it at once.
+    fn make_room_for_stranger(&mut self) {
+        let strangers = || self.clients.iter().filter(|(_, c)| !c.trusted && !c.admitted && !c.closing);
+        if strangers().count() < MAX_STRANGERS {
+            return;
+        }
+        if let Some((&oldest, _)) = strangers().min_by_key(|(id, client)| (client.admission_deadline, id.0)) {
+            self.close(oldest, CloseReason::Pushed);
+        }
     }
 
     /// A connection is gone: its streams end. Harmless where it is gone already.
@@ -264,7 +285,7 @@ mod tests {
         let (name, version, user, host) = (text.clone(), text.clone(), text.clone(), text);
         let mut server = Server::new(ServerConfig { name, version, user, host, spec, instance: 0, cookie: None });
         let now = Now { at: Instant::ORIGIN, wall: WallTime::default() };
-        let peer = Peer { trusted: true, description: c"deaf".to_owned() };
+        let peer = Peer { trusted: true, process: None, description: c"deaf".to_owned() };
         let id = server.connect(peer, now).expect("room");
         let full = vec![0; OUTPUT_MAX - 40];
         server.send_bytes(id, &full);

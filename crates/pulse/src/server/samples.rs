@@ -59,8 +59,8 @@ impl Server {
         ensure(!upload.bytes.is_empty(), PulseError::TooLarge)?;
         let older = self.sample_named(&upload.name);
         let others = self.samples.iter().filter(|(index, _)| Some(**index) != older);
-        let held: usize = others.map(|(_, sample)| sample.bytes.len()).sum();
-        ensure(held + upload.bytes.len() <= MAX_SAMPLES_BYTES, PulseError::TooLarge)?;
+        let held: usize = others.map(|(_, sample)| sample.bytes.len() + props::size(&sample.props).1).sum();
+        ensure(held + upload.bytes.len() + props::size(&upload.props).1 <= MAX_SAMPLES_BYTES, PulseError::TooLarge)?;
         ensure(older.is_some() || self.samples.len() < MAX_SAMPLES, PulseError::TooLarge)?;
         let whole = upload.bytes.len() / frame(&upload.spec) * frame(&upload.spec);
         let bytes = upload.bytes.get(..whole).unwrap_or_default().into();

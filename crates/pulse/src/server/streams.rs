@@ -87,7 +87,8 @@ impl Server {
         let id = self.own_record(call, channel)?;
         if let Some(record) = self.records.get_mut(&id) {
             record.sent = record.sent.saturating_add(i64::try_from(record.waiting.len()).unwrap_or(0));
-            record.waiting.clear();
+            let thrown = std::mem::take(&mut record.waiting).len();
+            self.free_sound(Some(call.client), thrown, 0);
             self.events.push_back(Event::Record(id, Change::Flushed));
         }
         Ok(Answer::Ack)

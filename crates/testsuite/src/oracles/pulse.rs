@@ -227,14 +227,14 @@ impl World {
         });
         let sinks = server.add_sink(device("a")).map(|(sink, _)| sink).into_iter().collect();
         let now = Now { at: Instant::from_nanos(5_000_000_000), wall: WallTime { seconds: 1_700_000_000, micros: 1 } };
-        let peer = Peer { trusted: true, description: c"nobody".to_owned() };
+        let peer = Peer { trusted: true, process: None, description: c"nobody".to_owned() };
         let Ok(first) = server.connect(peer, now) else { panic!("the first client is refused") };
         server.disconnect(first);
         Self { server, now, first, clients: Vec::new(), playing: Vec::new(), recording: Vec::new(), sinks }
     }
 
     fn connect(&mut self, trusted: bool) -> ClientId {
-        let peer = Peer { trusted, description: c"a client".to_owned() };
+        let peer = Peer { trusted, process: None, description: c"a client".to_owned() };
         let Ok(client) = self.server.connect(peer, self.now) else { panic!("a client is refused") };
         self.clients.push(client);
         client
