@@ -174,6 +174,44 @@ fn a_short_stall_loses_nothing() {
     }
 }
 
+/// A client that runs dry in a stall gathers all that was held up: without the pump's help it would be later ever after.
+#[test]
+fn latency_that_stalls_have_added_comes_back() {
+    let second = Duration::from_secs(1);
+    for (confirms, stall, times) in [(2, 70, 1), (2, 120, 1), (1, 90, 1), (2, 60, 6), (2, 130, 4)] {
+        let prebuffer = Some(30 * MS);
+        let mut world = playing(Manners { confirms, prebuffer, ..Manners::default() });
+        world.run(3 * second);
+        let median = |world: &World, since| {
+            let mut latencies = world.latencies(since);
+            latencies.sort_unstable();
+            latencies[latencies.len() / 2]
+        };
+        let before = median(&world, world.clock.now() - second);
+        let mut most = before;
+        for _ in 0..times {
+            world.stopped = true;
+            world.run(stall * MS);
+            world.stopped = false;
+            world.run(200 * MS);
+            most = most.max(median(&world, world.clock.now() - 100 * MS));
+            world.run(3 * second);
+        }
+        assert!(most > before + 15 * MS, "{stall} ms: the stall has cost nothing, {before:?} {most:?}");
+        let after = median(&world, world.clock.now() - second);
+        assert!(after < before + 10 * MS && after + 3 * MS >= before, "{stall} ms: {before:?}, {after:?}");
+        let stats = world.audio.stats();
+        assert!(stats.shortenings >= 1 && stats.shortenings <= times, "{stats:?}");
+        let sound: Vec<u32> = world.sound().collect();
+        assert!(sound.is_sorted_by(|a, b| a < b), "nothing twice");
+        let missing = u64::from(sound[sound.len() - 1]) - sound.len() as u64;
+        assert_eq!(missing, stats.left_out_frames + stats.stale_dropped_frames, "every lost frame is counted");
+        // In calm nothing more is left out.
+        world.run(60 * second);
+        assert_eq!(world.audio.stats().shortenings, stats.shortenings);
+    }
+}
+
 /// Found by the property test: a confirmation with a made-up time says that the client holds seconds of sound.
 #[test]
 fn a_client_that_claims_to_hold_seconds_does_not_lengthen_the_queue() {
