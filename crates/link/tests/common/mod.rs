@@ -241,7 +241,7 @@ impl World {
                     Some(prebuffer) if self.dry_at <= now => self.gather(now, lasts, prebuffer),
                     _ => {
                         self.dry_at = played + lasts;
-                        self.dry_at - now
+                        self.dry_at.saturating_since(now)
                     }
                 };
                 let device = if self.manners.prebuffer.is_some() { holds } else { self.manners.device };
