@@ -274,6 +274,32 @@ fn silence_is_not_sent_and_the_next_sound_is_whole_at_the_same_latency() {
     assert!(sound.iter().copied().eq(1..=world.engine.as_ref().unwrap().counter), "no frame of any sound is cut");
 }
 
+/// A screen reader's first syllable.
+#[test]
+fn a_click_after_a_minute_of_silence_is_heard_whole_and_hardly_later_than_in_running_play() {
+    for (prebuffer, confirms) in [(30, 2), (100, 2), (30, 1), (100, 0)] {
+        let mut world = playing(Manners { prebuffer: Some(prebuffer * MS), confirms, ..Manners::default() });
+        world.run(Duration::from_secs(3));
+        let running = *world.latencies(world.clock.now() - Duration::from_secs(1)).iter().max().unwrap();
+        for idle in [3, 60] {
+            world.engine.as_mut().unwrap().silent = true;
+            world.run(Duration::from_secs(idle));
+            assert_eq!(world.audio.stats().state, PumpState::Idle);
+            let (began, first) = (world.clock.now(), world.engine.as_ref().unwrap().counter + 1);
+            world.engine.as_mut().unwrap().silent = false;
+            world.run(50 * MS);
+            world.engine.as_mut().unwrap().silent = true;
+            world.run(500 * MS);
+            let last = world.engine.as_ref().unwrap().counter;
+            assert!(last >= first + 50 * 48 - 1);
+            assert!(world.sound().skip_while(|frame| *frame < first).eq(first..=last), "whole, once and in order");
+            let click = world.latencies(began);
+            assert!(click.iter().all(|latency| *latency <= running + 20 * MS), "{running:?}, {click:?}");
+        }
+        assert_eq!(world.audio.stats().shortenings, 0);
+    }
+}
+
 #[test]
 fn t13_a_listener_that_is_idled_does_not_starve() {
     for (idled, underruns) in [(true, 0), (false, 1)] {

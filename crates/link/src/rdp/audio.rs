@@ -216,8 +216,15 @@ impl RdpAudio {
             None => Window::new(self.round_trip),
         };
         let backlog = Backlog::new(format, wave, late_limit, idle_after);
-        self.pump =
-            Some(Pump { link, backlog, window, excess: Excess::default(), confirms_twice: false, flowing: false, shortenings: 0 });
+        self.pump = Some(Pump {
+            link,
+            backlog,
+            window,
+            excess: Excess::default(),
+            confirms_twice: false,
+            flowing: false,
+            shortenings: 0,
+        });
         Some(endpoint)
     }
 
