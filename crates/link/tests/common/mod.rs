@@ -55,7 +55,7 @@ pub(crate) struct Manners {
     /// Bytes that the kernels on the way hold.
     pub(crate) pipe: usize,
     /// How much sound the client gathers before it plays, at the start and whenever it has run dry, as PulseAudio does.
-    /// Such a client says what it really holds, instead of `device`.
+    /// Such a client says what it really holds, instead of `device`, and with its only confirmation where it gives one.
     pub(crate) prebuffer: Option<Duration>,
 }
 
@@ -246,7 +246,9 @@ impl World {
                 };
                 let device = if self.manners.prebuffer.is_some() { holds } else { self.manners.device };
                 if self.manners.confirms > 0 {
-                    self.answer(confirm(stamp, block));
+                    let says = self.manners.confirms == 1 && self.manners.prebuffer.is_some();
+                    let held = if says { device.as_millis() as u16 } else { 0 };
+                    self.answer(confirm(stamp.wrapping_add(held), block));
                 }
                 if self.manners.confirms > 1 {
                     self.answer(confirm(stamp.wrapping_add(device.as_millis() as u16), block));
