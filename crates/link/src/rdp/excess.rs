@@ -16,12 +16,12 @@ pub(super) struct Excess {
     said: Vec<Duration>,
     /// When this window began; later than now while the client is settling.
     began: Instant,
-    /// The least of all windows' medians: what the client holds of its own accord.
+    /// What the client holds of its own accord: the windows' medians, followed down, not up.
     usual: Option<Duration>,
     /// By how much the last window was above it, where that was too much.
     last: Option<Duration>,
-    /// The median before something was left out, until the next window tells whether that has helped.
-    before: Option<Duration>,
+    /// The median that must be undercut for what was left out to have helped, until the next window tells.
+    hoped: Option<Duration>,
 }
 
 impl Excess {
@@ -36,6 +36,10 @@ impl Excess {
     /// What is less stays as it is: a wave's length, within which clients' own figures go up and down. xfreerdp's, which
     /// are PulseAudio's estimate, were seen to wander by 6 ms while the latency stood still.
     const TOO_MUCH: Duration = Duration::from_millis(10);
+    /// So much above the usual is left: else errors in what clients say would bring it down a little each time.
+    const MARGIN: Duration = Duration::from_millis(2);
+    /// The share of a window in what is usual.
+    const SHARE: u32 = 8;
     /// The most that is left out at once.
     const MOST_AT_ONCE: Duration = Duration::from_secs(1);
 
@@ -44,7 +48,7 @@ impl Excess {
         self.said.clear();
         self.began = now + Self::SETTLE;
         self.last = None;
-        self.before = None;
+        self.hoped = None;
     }
 
     /// The client says that it holds a wave for so long. Answers how much sound is to be left out.
@@ -75,10 +79,10 @@ impl Excess {
     fn judge(&mut self, now: Instant, median: Duration) -> Option<Duration> {
         // Where it has not helped, it was not sound of ours that the client holds: another device, or a longer buffer of its
         // own choice. That is how it is from now on.
-        if self.before.take().is_some_and(|before| median + Self::TOO_MUCH > before) {
+        if self.hoped.take().is_some_and(|hoped| median > hoped) {
             self.usual = Some(median);
         }
-        let usual = self.usual.map_or(median, |usual| usual.min(median));
+        let usual = self.usual.map_or(median, |usual| usual - usual.saturating_sub(median) / Self::SHARE);
         self.usual = Some(usual);
         let above = median.saturating_sub(usual);
         if above < Self::TOO_MUCH {
@@ -86,9 +90,9 @@ impl Excess {
             return None;
         }
         let Some(last) = self.last.replace(above) else { return None };
-        let out = last.min(above).min(Self::MOST_AT_ONCE);
+        let out = last.min(above).saturating_sub(Self::MARGIN).min(Self::MOST_AT_ONCE);
         self.last = None;
-        self.before = Some(median);
+        self.hoped = Some(median.saturating_sub(out / 2));
         // What is on its way, and what is left out itself, must be over before it is judged.
         self.began = now + out + Self::SETTLE;
         Some(out)
@@ -132,25 +136,28 @@ mod tests {
     #[test]
     fn what_a_stall_has_added_is_left_out_once() {
         let mut client = Client::new();
-        assert!(client.says(MS * 30).is_empty() && client.says(MS * 38).is_empty());
+        assert!(client.says(MS * 30).is_empty() && client.says(MS * 38).is_empty() && client.says(MS * 30).is_empty());
         let now = client.now;
         let out = client.says(MS * 90).first().copied();
-        assert_eq!(out, Some(MS * 60));
+        assert!(out.is_some_and(|out| (MS * 56..=MS * 60).contains(&out)), "{out:?}");
         // The client does as it should.
         client = Client { excess: client.excess, now };
         client.excess.begin(client.now);
         assert!(client.says(MS * 30).is_empty());
-        assert_eq!(client.says(MS * 45).first(), Some(&(MS * 15)));
+        let out = client.says(MS * 45).first().copied();
+        assert!(out.is_some_and(|out| (MS * 11..=MS * 15).contains(&out)), "{out:?}");
     }
 
     #[test]
     fn a_client_that_holds_more_whatever_is_left_out_is_left_alone() {
         let mut client = Client::new();
         assert!(client.says(MS * 30).is_empty());
-        assert_eq!(client.says(MS * 200), [MS * 170]);
+        let out = client.says(MS * 200);
+        assert!(out.len() == 1 && out.iter().all(|out| (MS * 166..=MS * 170).contains(out)), "{out:?}");
         assert!(client.says(MS * 200).is_empty());
         // What comes on top is again a stall's.
-        assert_eq!(client.says(MS * 250).first(), Some(&(MS * 50)));
+        let out = client.says(MS * 250).first().copied();
+        assert!(out.is_some_and(|out| (MS * 46..=MS * 50).contains(&out)), "{out:?}");
     }
 
     #[test]
