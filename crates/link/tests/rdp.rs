@@ -174,6 +174,48 @@ fn a_short_stall_loses_nothing() {
     }
 }
 
+/// A client that runs dry in a stall gathers all that was held up: without the pump's help it would be later ever after.
+#[test]
+fn latency_that_stalls_have_added_comes_back() {
+    let second = Duration::from_secs(1);
+    for (confirms, stall, times) in [(2, 70, 1), (2, 120, 1), (1, 90, 1), (2, 60, 6), (2, 130, 4)] {
+        let prebuffer = Some(30 * MS);
+        let mut world = playing(Manners { confirms, prebuffer, ..Manners::default() });
+        world.run(3 * second);
+        let median = |world: &World, since| {
+            let mut latencies = world.latencies(since);
+            latencies.sort_unstable();
+            latencies[latencies.len() / 2]
+        };
+        let before = median(&world, world.clock.now() - second);
+        let mut most = before;
+        for _ in 0..times {
+            world.stopped = true;
+            world.run(stall * MS);
+            world.stopped = false;
+            world.run(200 * MS);
+            most = most.max(median(&world, world.clock.now() - 100 * MS));
+            world.run(3 * second);
+        }
+        assert!(most > before + 15 * MS, "{stall} ms: the stall has cost nothing, {before:?} {most:?}");
+        let after = median(&world, world.clock.now() - second);
+        // A wave is 10 ms long.
+        assert!(after < before + 10 * MS && after + 10 * MS > before, "{stall} ms: {before:?}, {after:?}");
+        let stats = world.audio.stats();
+        assert!(stats.shortenings >= 1 && stats.shortenings <= times, "{stats:?}");
+        // The first 5 ms after what was left out are a mixture of both ends.
+        let waves = world.heard.iter().filter_map(|wave| wave.frames.get(240..));
+        let whole: Vec<u32> = waves.flatten().copied().filter(|frame| *frame != 0).collect();
+        assert!(whole.is_sorted_by(|a, b| a < b), "nothing twice");
+        let sound: Vec<u32> = world.sound().collect();
+        let missing = u64::from(sound[sound.len() - 1]) - sound.len() as u64;
+        assert_eq!(missing, stats.left_out_frames + stats.stale_dropped_frames, "every lost frame is counted");
+        // In calm nothing more is left out.
+        world.run(60 * second);
+        assert_eq!(world.audio.stats().shortenings, stats.shortenings);
+    }
+}
+
 /// Found by the property test: a confirmation with a made-up time says that the client holds seconds of sound.
 #[test]
 fn a_client_that_claims_to_hold_seconds_does_not_lengthen_the_queue() {
@@ -234,6 +276,32 @@ fn silence_is_not_sent_and_the_next_sound_is_whole_at_the_same_latency() {
     }
     let sound: Vec<u32> = world.sound().collect();
     assert!(sound.iter().copied().eq(1..=world.engine.as_ref().unwrap().counter), "no frame of any sound is cut");
+}
+
+/// A screen reader's first syllable.
+#[test]
+fn a_click_after_a_minute_of_silence_is_heard_whole_and_hardly_later_than_in_running_play() {
+    for (prebuffer, confirms) in [(30, 2), (100, 2), (30, 1), (100, 0)] {
+        let mut world = playing(Manners { prebuffer: Some(prebuffer * MS), confirms, ..Manners::default() });
+        world.run(Duration::from_secs(3));
+        let running = *world.latencies(world.clock.now() - Duration::from_secs(1)).iter().max().unwrap();
+        for idle in [3, 60] {
+            world.engine.as_mut().unwrap().silent = true;
+            world.run(Duration::from_secs(idle));
+            assert_eq!(world.audio.stats().state, PumpState::Idle);
+            let (began, first) = (world.clock.now(), world.engine.as_ref().unwrap().counter + 1);
+            world.engine.as_mut().unwrap().silent = false;
+            world.run(50 * MS);
+            world.engine.as_mut().unwrap().silent = true;
+            world.run(500 * MS);
+            let last = world.engine.as_ref().unwrap().counter;
+            assert!(last >= first + 50 * 48 - 1);
+            assert!(world.sound().skip_while(|frame| *frame < first).eq(first..=last), "whole, once and in order");
+            let click = world.latencies(began);
+            assert!(click.iter().all(|latency| *latency <= running + 20 * MS), "{running:?}, {click:?}");
+        }
+        assert_eq!(world.audio.stats().shortenings, 0);
+    }
 }
 
 #[test]

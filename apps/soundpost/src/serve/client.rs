@@ -237,6 +237,8 @@ impl Drop for Client {
                 confirms = stats.confirms,
                 cuts = stats.cuts,
                 stale_dropped_frames = stats.stale_dropped_frames,
+                shortenings = stats.shortenings,
+                left_out_frames = stats.left_out_frames,
                 underruns = stats.underruns,
                 faults = faults.total(),
                 "listener gone"

@@ -13,6 +13,7 @@ use soundpost_rdp::rdpea::{self, FormatRejected, QualityMode, Rdpea, RdpeaConfig
 
 use super::backlog::{Backlog, Flow};
 use super::endpoint::{EndpointLink, rdp_endpoint};
+use super::excess::Excess;
 use super::stats::{Feedback, PumpState, RdpAudioStats};
 use super::window::Window;
 
@@ -88,6 +89,32 @@ struct Pump {
     link: EndpointLink,
     backlog: Backlog,
     window: Window,
+    excess: Excess,
+    /// The client confirms twice, and says with the second how long it holds a wave.
+    confirms_twice: bool,
+    /// Sound was flowing at the last look.
+    flowing: bool,
+    shortenings: u64,
+}
+
+impl Pump {
+    /// Where sound begins from dry, what the client holds is watched from then on.
+    fn watch_flow(&mut self, now: Instant) {
+        let flowing = self.backlog.flow() == Flow::Flowing;
+        if flowing && !std::mem::replace(&mut self.flowing, flowing) {
+            self.excess.begin(now);
+        }
+        self.flowing = flowing;
+    }
+
+    /// The client says how long it holds a wave. What a stall has added to that is left out of the sound.
+    fn client_holds(&mut self, now: Instant, held: Duration) {
+        let out = self.excess.held(now, held);
+        if let Some(out) = out.filter(|_| self.flowing) {
+            self.backlog.leave_out(out);
+            self.shortenings += 1;
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -188,7 +215,16 @@ impl RdpAudio {
             Some(pump) => pump.window,
             None => Window::new(self.round_trip),
         };
-        self.pump = Some(Pump { link, backlog: Backlog::new(format, wave, late_limit, idle_after), window });
+        let backlog = Backlog::new(format, wave, late_limit, idle_after);
+        self.pump = Some(Pump {
+            link,
+            backlog,
+            window,
+            excess: Excess::default(),
+            confirms_twice: false,
+            flowing: false,
+            shortenings: 0,
+        });
         Some(endpoint)
     }
 
@@ -252,6 +288,8 @@ impl RdpAudio {
             queued: pump.map(|pump| pump.backlog.length()).unwrap_or_default(),
             stale_dropped_frames: pump.map_or(0, |pump| pump.backlog.dropped),
             cuts: pump.map_or(0, |pump| pump.backlog.cuts),
+            left_out_frames: pump.map_or(0, |pump| pump.backlog.left_out),
+            shortenings: pump.map_or(0, |pump| pump.shortenings),
             overflow_frames: pump.map_or(0, |pump| pump.link.overflow.load(Ordering::Relaxed)),
             underruns: counts.underruns,
         }
@@ -293,6 +331,7 @@ impl RdpAudio {
             }
             pump.backlog.trim(now);
         }
+        pump.watch_flow(now);
     }
 
     /// Hands the next wave or ping to the protocol core, if it is time for one.
@@ -313,6 +352,7 @@ impl RdpAudio {
         }
         if cut && !full && pump.window.dry_at(device_latency).is_some_and(|dry| dry <= now) {
             pump.backlog.resume();
+            pump.watch_flow(now);
         }
         if full || pump.backlog.flow() == Flow::Cut {
             return;
@@ -353,6 +393,10 @@ impl RdpAudio {
                 self.confirms += 1;
                 if let Some(pump) = &mut self.pump {
                     pump.window.confirmed(now, confirmation.block, confirmation.held);
+                    pump.confirms_twice |= confirmation.ordinal == 2;
+                    if confirmation.ordinal == 2 || !pump.confirms_twice {
+                        pump.client_holds(now, confirmation.held);
+                    }
                 }
             }
             rdpea::Event::RoundTrip(round_trip) => {

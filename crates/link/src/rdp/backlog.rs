@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use soundpost_core::{Format, FrameCount, FramePosition, Hns, Instant, PacketSchedule};
+use soundpost_core::{Format, FrameCount, FramePosition, Hns, Instant, PacketSchedule, SampleFormat};
 
 use super::packets::{Packet, PacketReceiver};
 
@@ -24,8 +24,13 @@ pub(super) struct Backlog {
     silent_run: u64,
     flow: Flow,
     resets: u64,
+    /// Frames still to be left out, and the first of them, which are faded into what follows.
+    surplus: u64,
+    fading: Vec<u8>,
     pub(super) dropped: u64,
     pub(super) cuts: u64,
+    /// Frames left out since the client held too much.
+    pub(super) left_out: u64,
 }
 
 /// Whether sound is running, and how.
@@ -64,8 +69,11 @@ impl Backlog {
             silent_run: 0,
             flow: Flow::Idle,
             resets: 0,
+            surplus: 0,
+            fading: Vec::new(),
             dropped: 0,
             cuts: 0,
+            left_out: 0,
         }
     }
 
@@ -125,12 +133,53 @@ impl Backlog {
         (!self.sound.is_empty()).then(|| self.head_due())
     }
 
+    /// As much sound is left out of what comes next: the client holds so much too much. The places at its two ends are
+    /// faded into each other (16-bit sound).
+    pub(super) fn leave_out(&mut self, time: Duration) {
+        self.surplus = self.format.rate.frames_in_duration(time);
+        self.fading.clear();
+    }
+
+    /// Takes away what is to be left out, as far as it is there.
+    fn skip_surplus(&mut self) {
+        if self.surplus == 0 {
+            return;
+        }
+        if self.fading.is_empty() && self.format.sample == SampleFormat::S16 {
+            let faded = self.format.bytes_of(self.format.rate.frames_covering(FADE));
+            self.fading.extend(self.sound.iter().take(faded));
+        }
+        let out = FrameCount::new(u32::try_from(self.surplus).unwrap_or(u32::MAX)).min(self.frames());
+        self.sound.drain(..self.format.bytes_of(out));
+        self.surplus -= u64::from(out.get());
+        self.left_out += u64::from(out.get());
+    }
+
+    /// Something was left out before the head: the two ends go over into each other.
+    fn fade_in(&mut self) {
+        let fading = std::mem::take(&mut self.fading);
+        let length = fading.len().min(self.sound.len());
+        let total = i32::try_from(length.max(1)).unwrap_or(i32::MAX);
+        let sound = self.sound.make_contiguous();
+        for (at, (new, old)) in (0_i32..).step_by(2).zip(sound.chunks_exact_mut(2).zip(fading.chunks_exact(2))) {
+            if let ([a, b], [c, d]) = (new, old) {
+                let (rising, falling) = (i16::from_le_bytes([*a, *b]), i16::from_le_bytes([*c, *d]));
+                let mixed = (i32::from(rising) * at + i32::from(falling) * (total - at)) / total;
+                [*a, *b] = i16::try_from(mixed).unwrap_or(rising).to_le_bytes();
+            }
+        }
+    }
+
     /// The next wave. One that is not whole is given when it is due, or when `flush` says that no more comes.
     pub(super) fn take_wave(&mut self, now: Instant, flush: bool) -> Option<Wave> {
+        self.skip_surplus();
         let there = self.frames();
         let whole = there >= self.wave;
         if there.is_zero() || !(whole || flush || self.flow == Flow::Idle || self.head_due() <= now) {
             return None;
+        }
+        if !self.fading.is_empty() {
+            self.fade_in();
         }
         self.stamp.follow(self.head_due());
         let frames = there.min(self.wave);
@@ -166,6 +215,7 @@ impl Backlog {
         if self.flow == Flow::Flowing && late > self.late_limit {
             self.flow = Flow::Cut;
             self.cuts += 1;
+            self.end_surplus();
         }
         if self.flow == Flow::Cut {
             let stale = self.format.rate.frames_in_duration(late);
@@ -185,6 +235,7 @@ impl Backlog {
             pause
         } else {
             // From dry: what is due before the packet is silence.
+            self.end_surplus();
             self.dropped += u64::from(self.frames().get());
             self.sound.clear();
             packet.due.saturating_since(now).min(LONGEST_LEAD)
@@ -231,6 +282,13 @@ impl Backlog {
         self.flow = Flow::Idle;
         self.stamp = Stamp::default();
         self.silent_run = 0;
+        self.end_surplus();
+    }
+
+    /// Sound begins from dry: the client holds nothing.
+    fn end_surplus(&mut self) {
+        self.surplus = 0;
+        self.fading.clear();
     }
 
     fn head_due(&self) -> Instant {
@@ -250,6 +308,9 @@ impl Backlog {
 /// what makes the lead. An endpoint with a longer latency (SetBuffer's coefficient × period) works, but its listener
 /// gets no more ahead than this.
 pub const LONGEST_LEAD: Duration = Duration::from_millis(250);
+
+/// How long the two ends of what is left out take to go over into each other.
+const FADE: Hns = Hns::from_millis(5);
 
 /// The waves' time stamps: a base and the frames since, so that stamps are as even as the frames.
 #[derive(Default)]

@@ -25,6 +25,10 @@
 //!   possible, so the queue never holds more than the lead. The client meanwhile plays out what was under way and
 //!   runs dry. Sending goes on when it has confirmed all of that and its playing time has passed: from dry, as at any
 //!   start. So neither the stall nor what was under way is added to the latency, and the lead is whole again.
+//! - *Come in a burst*: what was held up is sent late but whole, and a client that had run dry meanwhile holds that much
+//!   more from then on. It says so in its confirmations; where it holds 10 ms more than it usually does, for a second, as
+//!   much sound is left out, once and counted. So latency that has grown comes back, whoever was held up: the engine, the
+//!   network or the client.
 //! - What is under way is bounded: nothing is sent while more is unconfirmed than the round trip and the client's own
 //!   way of confirming explain ([`RdpAudioStats::window`]). A client that never confirms waves is asked by Training
 //!   PDUs instead; for one that answers neither, the transport alone is the bound.
@@ -33,6 +37,7 @@
 mod audio;
 mod backlog;
 mod endpoint;
+mod excess;
 mod packets;
 mod stats;
 mod window;

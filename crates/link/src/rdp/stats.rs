@@ -36,6 +36,10 @@ pub struct RdpAudioStats {
     pub stale_dropped_frames: u64,
     /// How often that happened: stalls that the listener has heard.
     pub cuts: u64,
+    /// Frames that were left out since the client held more than it usually does: latency that a stall had added.
+    pub left_out_frames: u64,
+    /// How often that happened.
+    pub shortenings: u64,
     /// Frames lost since the pump was not run for half a second.
     pub overflow_frames: u64,
     /// How often the engine came too late to keep the client's play-out going.

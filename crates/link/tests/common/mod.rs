@@ -54,6 +54,9 @@ pub(crate) struct Manners {
     pub(crate) volume: bool,
     /// Bytes that the kernels on the way hold.
     pub(crate) pipe: usize,
+    /// How much sound the client gathers before it plays, at the start and whenever it has run dry, as PulseAudio does.
+    /// Such a client says what it really holds, instead of `device`, and with its only confirmation where it gives one.
+    pub(crate) prebuffer: Option<Duration>,
 }
 
 impl Default for Manners {
@@ -66,6 +69,7 @@ impl Default for Manners {
             delay: Duration::from_millis(2),
             volume: true,
             pipe: 64 * 1024,
+            prebuffer: None,
         }
     }
 }
@@ -97,6 +101,8 @@ pub(crate) struct World {
     /// Left and right.
     pub(crate) volume: Option<[u16; 2]>,
     dry_at: Instant,
+    /// Waves that wait for the client's prebuffer, how long they are together, and how many there are.
+    gathered: (Duration, usize),
     bell: Arc<Bell>,
     pub(crate) most_queued: Duration,
 }
@@ -134,6 +140,7 @@ impl World {
             closed: false,
             volume: None,
             dry_at: Instant::ORIGIN,
+            gathered: (Duration::ZERO, 0),
             bell: Arc::default(),
             most_queued: Duration::ZERO,
         }
@@ -227,21 +234,52 @@ impl World {
                 let (stamp, block) = (stamp(), pdu[8]);
                 let frames: Vec<u32> =
                     pdu[16..].chunks(4).map(|frame| u32::from_le_bytes(frame.try_into().unwrap())).collect();
+                let lasts = self.duration(frames.len());
                 let played = self.dry_at.max(now);
-                self.dry_at =
-                    played + Duration::from_nanos(frames.len() as u64 * 1_000_000_000 / u64::from(self.manners.rate));
                 self.heard.push(Heard { arrival: now, played, stamp, block, frames });
+                let holds = match self.manners.prebuffer {
+                    Some(prebuffer) if self.dry_at <= now => self.gather(now, lasts, prebuffer),
+                    _ => {
+                        self.dry_at = played + lasts;
+                        self.dry_at.saturating_since(now)
+                    }
+                };
+                let device = if self.manners.prebuffer.is_some() { holds } else { self.manners.device };
                 if self.manners.confirms > 0 {
-                    self.answer(confirm(stamp, block));
+                    let says = self.manners.confirms == 1 && self.manners.prebuffer.is_some();
+                    let held = if says { device.as_millis() as u16 } else { 0 };
+                    self.answer(confirm(stamp.wrapping_add(held), block));
                 }
                 if self.manners.confirms > 1 {
-                    self.answer(confirm(stamp.wrapping_add(self.manners.device.as_millis() as u16), block));
+                    self.answer(confirm(stamp.wrapping_add(device.as_millis() as u16), block));
                 }
             }
             0x03 => self.volume = Some([stamp(), u16::from_le_bytes([pdu[6], pdu[7]])]),
             0x01 => self.closed = true,
             other => panic!("PDU {other:#x}"),
         }
+    }
+
+    fn duration(&self, frames: usize) -> Duration {
+        Duration::from_nanos(frames as u64 * 1_000_000_000 / u64::from(self.manners.rate))
+    }
+
+    /// The client has run dry and gathers; answers what it holds.
+    fn gather(&mut self, now: Instant, lasts: Duration, prebuffer: Duration) -> Duration {
+        self.gathered = (self.gathered.0 + lasts, self.gathered.1 + 1);
+        let (holds, waves) = self.gathered;
+        if holds >= prebuffer {
+            let first = self.heard.len() - waves;
+            let mut at = now;
+            for index in first..self.heard.len() {
+                let lasts = self.duration(self.heard[index].frames.len());
+                self.heard[index].played = at;
+                at += lasts;
+            }
+            self.dry_at = at;
+            self.gathered = (Duration::ZERO, 0);
+        }
+        holds
     }
 
     /// All frames that are sound, as the client got them.
