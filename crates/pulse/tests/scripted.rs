@@ -8,7 +8,7 @@ use pulseaudio::protocol::{
 };
 use soundpost_pulse::{Change, CloseReason, Event};
 
-use crate::rig::{COOKIE, Rig, device, playback, short};
+use crate::rig::{COOKIE, Client, Rig, device, playback, short};
 
 const VERSIONS: [u16; 7] = [13, 20, 21, 22, 26, 32, 35];
 
@@ -203,6 +203,39 @@ fn devices_come_and_go_under_running_streams() {
         client.send(&mut rig, &Command::CreatePlaybackStream(playback(BufferAttr::default()))),
         Some(Err(PulseError::NoEntity))
     );
+}
+
+#[test]
+fn a_stream_goes_back_to_the_device_that_its_user_chose_and_follows_the_default_meanwhile() {
+    let mut rig = Rig::new();
+    let (other, _) = rig.server.add_sink(device("other")).expect("a sink");
+    let mut client = rig.client(35);
+    let stream = client.play(&mut rig, short());
+    let to = |name: &std::ffi::CStr| MoveStreamParams {
+        index: Some(stream.stream_index),
+        device_index: None,
+        device_name: Some(name.to_owned()),
+    };
+    client.order(&mut rig, &Command::MoveSinkInput(to(c"other"))).expect("moved");
+    let next = |rig: &mut Rig, client: &mut Client| {
+        client.receive(rig);
+        match client.next_event() {
+            Some(Command::PlaybackStreamMoved(moved)) => moved.device_name,
+            event => panic!("not moved: {event:?}"),
+        }
+    };
+    assert_eq!(*next(&mut rig, &mut client), *c"other");
+    rig.server.remove_sink(other, rig.now);
+    assert_eq!(*next(&mut rig, &mut client), *c"soundpost");
+    rig.server.add_sink(device("third")).expect("a sink");
+    rig.server.set_defaults(Some(c"third".to_owned()), None);
+    assert_eq!(*next(&mut rig, &mut client), *c"third");
+    rig.server.add_sink(device("other")).expect("a sink");
+    assert_eq!(*next(&mut rig, &mut client), *c"other");
+    // There by the user's choice, it stays where the default goes away.
+    rig.server.set_defaults(Some(c"soundpost".to_owned()), None);
+    client.receive(&mut rig);
+    assert!(client.next_event().is_none());
 }
 
 #[test]

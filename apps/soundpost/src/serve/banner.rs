@@ -19,7 +19,7 @@ pub(super) fn print(
     settings: &Settings,
     address: Option<SocketAddr>,
     credentials: &[Credentials],
-    sound: Option<&Found>,
+    sound: &[Found],
 ) {
     let text = text(settings, address, credentials, sound);
     // Nobody reads it where standard output is closed; that is no reason to end.
@@ -31,7 +31,7 @@ fn text(
     settings: &Settings,
     address: Option<SocketAddr>,
     credentials: &[Credentials],
-    sound: Option<&Found>,
+    sound: &[Found],
 ) -> String {
     let mut text = String::new();
     match address {
@@ -50,9 +50,10 @@ fn text(
     if let Some((path, _)) = &settings.render {
         text.push_str(&format!("  writes    {}\n", path.display()));
     }
-    if let Some(Found { socket, tcp, usual }) = sound {
+    for Found { session, socket, tcp, usual } in sound {
+        let whose = if sound.len() > 1 { format!(" into {session}'s session") } else { String::new() };
         let where_else = if *usual { " (where they look by themselves)" } else { "" };
-        text.push_str(&format!("\n  sound of applications{where_else}:\n  PULSE_SERVER=unix:{}\n", socket.display()));
+        text.push_str(&format!("\n  sound of applications{whose}{where_else}:\n  PULSE_SERVER=unix:{}\n", socket.display()));
         if let Some(tcp) = tcp {
             text.push_str(&format!("  PULSE_SERVER=tcp:{tcp}\n"));
         }
