@@ -3,6 +3,7 @@
 //! Each test runs the real program and judges the sound that the session heard, or that the program recorded. Where a program
 //! is not installed the test says so and is skipped; `cargo xtask test` installs them where it may.
 
+mod devices;
 mod page;
 mod programs;
 mod scripted;
