@@ -128,13 +128,22 @@ impl<S: PulseSession> Streams<S> {
                 }
             }
             Event::Playback(id, change) => {
+                let moved = matches!(change, Change::Moved(_));
                 if let Err(error) = self.change_feed(id, change, now) {
                     tracing::warn!(%error, "a change of an application's stream is lost");
+                    // Its old device may be gone: nothing would ever take its sound.
+                    if moved {
+                        server.end_playback(id);
+                    }
                 }
             }
             Event::Record(id, change) => {
                 if let Err(error) = self.change_take(id, change, now) {
                     tracing::warn!(%error, "a change of an application's recording is lost");
+                    // It was taken down to be opened anew: nothing would ever come of it.
+                    if !self.takes.contains_key(&id) {
+                        server.end_record(id);
+                    }
                 }
             }
             Event::Readable(id) => {
