@@ -17,6 +17,8 @@ pub const MAX_CLIENT_SOUND: usize = 64 * 1024 * 1024;
 pub const MAX_STREAMS: usize = 1024;
 /// Most clients of a server.
 pub const MAX_CLIENTS: usize = 1024;
+/// Connections that the kernel does not vouch for and that have not logged in yet: strangers do not take the places of others.
+pub const MAX_STRANGERS: usize = 64;
 /// Most entries of a property list.
 pub const MAX_PROPS: usize = 256;
 /// Bytes of a property list, keys and values together.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use pulseaudio::protocol::{self, Command, PulseError};
-use soundpost_pulse::limits::{MAX_CLIENT_SOUND, OUTPUT_PAUSE};
-use soundpost_pulse::{ClientId, CloseReason, Event};
+use soundpost_pulse::limits::{MAX_CLIENT_SOUND, MAX_STRANGERS, OUTPUT_PAUSE};
+use soundpost_pulse::{ClientId, CloseReason, Event, Peer};
 
 use crate::rig::{Rig, playback, short};
 
@@ -17,6 +17,24 @@ fn packet(body: &[u8]) -> Vec<u8> {
 fn is_closed(rig: &mut Rig, id: ClientId) -> bool {
     rig.drain_events();
     rig.events.iter().any(|event| matches!(event, Event::Close(closed, _) if *closed == id))
+}
+
+#[test]
+fn strangers_who_do_not_log_in_take_nobodys_place() {
+    let mut rig = Rig::new();
+    let peer = |trusted| Peer { trusted, description: c"TCP/IP client".to_owned() };
+    let let_in = (0..2_000).filter(|_| rig.server.connect(peer(false), rig.now).is_ok()).count();
+    assert_eq!(let_in, MAX_STRANGERS);
+    rig.client(35);
+    // After a minute they are gone, and others may try.
+    rig.now.at += Duration::from_secs(61);
+    rig.server.handle_timeout(rig.now);
+    rig.drain_events();
+    let closed: Vec<ClientId> =
+        rig.events.iter().filter_map(|event| if let Event::Close(id, _) = event { Some(*id) } else { None }).collect();
+    assert_eq!(closed.len(), MAX_STRANGERS);
+    closed.into_iter().for_each(|id| rig.server.disconnect(id));
+    assert!(rig.server.connect(peer(false), rig.now).is_ok());
 }
 
 #[test]

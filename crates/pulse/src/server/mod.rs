@@ -29,7 +29,7 @@ use self::samples::Sample;
 use crate::device::{Sink, Source};
 use crate::event::{CloseReason, Event, Remembered};
 use crate::id::{ClientId, Indices, PlaybackId, RecordId, SinkId, SourceId};
-use crate::limits::MAX_CLIENTS;
+use crate::limits::{MAX_CLIENTS, MAX_STRANGERS};
 use crate::props;
 use crate::spec::Spec;
 use crate::stream::{Playback, Record};
@@ -69,9 +69,9 @@ pub struct Peer {
     pub description: CString,
 }
 
-/// No further connection is taken: there are 1024.
+/// No further connection is taken: there are 1024, or 64 of which nobody knows who they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there are {MAX_CLIENTS} clients already: end some, or find out which program opens so many")]
+#[error("there are {MAX_CLIENTS} clients already, or {MAX_STRANGERS} that have not logged in: find out which program opens so many")]
 pub struct TooManyClients;
 
 /// What happens later on its own.
@@ -178,7 +178,9 @@ impl Server {
     /// [`TooManyClients`]; the host closes the connection.
     pub fn connect(&mut self, peer: Peer, now: Now) -> Result<ClientId, TooManyClients> {
         self.now = now;
-        if self.clients.len() >= MAX_CLIENTS {
+        let strange = |client: &&Client| !client.trusted && !client.admitted;
+        let full = !peer.trusted && self.clients.values().filter(strange).count() >= MAX_STRANGERS;
+        if full || self.clients.len() >= MAX_CLIENTS {
             return Err(TooManyClients);
         }
         let id = ClientId(self.client_indices.next(|index| self.clients.contains_key(&ClientId(index))));
