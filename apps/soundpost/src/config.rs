@@ -1,5 +1,7 @@
 //! Settings: what the configuration file says, what environment and flags put over it, and the defaults below both.
 
+mod devices;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +12,8 @@ use soundpost_link::rdp::LONGEST_LEAD;
 use soundpost_testkit::{TomlError, read_toml};
 use thiserror::Error;
 
+pub(crate) use self::devices::{DeviceEndpoint, DeviceSettings};
+use self::devices::{FileDevice, devices};
 use crate::cli::{CaptureArg, ChannelArg, Listen, LogFormatArg, RenderFormatArg, SecurityArg, ServeArgs, Switch};
 
 /// Everything that `serve` needs to know, complete and checked.
@@ -21,6 +25,10 @@ pub(crate) struct Settings {
     /// Certificate and key, where the user gave their own.
     pub(crate) certificate: Option<(PathBuf, PathBuf)>,
     pub(crate) users: Vec<User>,
+    /// What sessions have beside one sink and one source.
+    pub(crate) devices: Vec<DeviceSettings>,
+    /// The file that they were read from, to be read again on request.
+    pub(crate) file: Option<PathBuf>,
     pub(crate) play: Option<PathBuf>,
     pub(crate) once: bool,
     pub(crate) render: Option<(PathBuf, RenderFormatArg)>,
@@ -53,6 +61,10 @@ pub(crate) struct User {
     pub(crate) name: String,
     /// `None`: a password is made at start and printed.
     pub(crate) password_file: Option<PathBuf>,
+    /// The system's user whose applications play into the session; `None`: the one of the same name, where there is one.
+    pub(crate) account: Option<String>,
+    /// Where those applications come in; `None`: where they look by themselves.
+    pub(crate) pulse_socket: Option<PathBuf>,
 }
 
 /// Settings that cannot be used. Shown as one line; exit status 2.
@@ -70,13 +82,14 @@ pub(crate) enum ConfigError {
     NoStateDir,
 }
 
-/// The configuration file as it is written. Every key has a flag in [`ServeArgs`].
+/// The configuration file as it is written. Every key but those of the lists has a flag in [`ServeArgs`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct File {
     user: Option<String>,
     password_file: Option<PathBuf>,
     users: Vec<FileUser>,
+    devices: Vec<FileDevice>,
     state_dir: Option<PathBuf>,
     attach: Option<String>,
     rdp: FileRdp,
@@ -92,6 +105,8 @@ struct File {
 struct FileUser {
     name: String,
     password_file: Option<PathBuf>,
+    account: Option<String>,
+    pulse_socket: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -155,6 +170,15 @@ const KEYS: &[&str] = &[
     "users",
     "users.name",
     "users.password_file",
+    "users.account",
+    "users.pulse_socket",
+    "devices",
+    "devices.kind",
+    "devices.name",
+    "devices.description",
+    "devices.user",
+    "devices.endpoints",
+    "devices.default",
     "state_dir",
     "attach",
     "rdp",
@@ -188,7 +212,8 @@ const KEYS: &[&str] = &[
 impl Settings {
     /// Flags over environment (clap has merged those two) over the file over the defaults.
     pub(crate) fn resolve(args: ServeArgs) -> Result<Self, ConfigError> {
-        let file = File::find(args.config.clone())?;
+        let path = args.config.clone().or_else(default_config);
+        let file = path.as_deref().map_or_else(|| Ok(File::default()), File::read)?;
         let certificate = match (args.rdp_certificate.or(file.rdp.certificate), args.rdp_key.or(file.rdp.key)) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, None) => None,
@@ -237,17 +262,21 @@ impl Settings {
             },
         )?;
         let period = period(args.period.or(file.audio.period).unwrap_or(10.0))?;
+        let users =
+            users(args.user.or(file.user), args.password_file.or(file.password_file), &args.add_user, file.users)?;
+        let devices = devices(file.devices, &users)?;
+        if pulse.is_none() && !devices.is_empty() {
+            let remedy = "they are for applications: leave out --pulse off, or give --pulse on beside --attach";
+            return Err(ConfigError::Value { name: "devices", value: "used with pulse off".into(), remedy });
+        }
         Ok(Self {
             listen,
             security,
             channel: args.rdp_channel.or(file.rdp.channel).unwrap_or(ChannelArg::Auto),
             certificate,
-            users: users(
-                args.user.or(file.user),
-                args.password_file.or(file.password_file),
-                &args.add_user,
-                file.users,
-            )?,
+            users,
+            devices,
+            file: path,
             play,
             once,
             render: render.map(|path| (path, render_format)),
@@ -262,6 +291,12 @@ impl Settings {
             log_format: args.log_format.or(file.log.format).unwrap_or(LogFormatArg::Text),
         })
     }
+}
+
+/// The further devices, read again from the file that these settings are from.
+pub(crate) fn devices_again(settings: &Settings) -> Result<Vec<DeviceSettings>, ConfigError> {
+    let file = settings.file.as_deref().map_or_else(|| Ok(File::default()), File::read)?;
+    devices(file.devices, &settings.users)
 }
 
 impl File {
@@ -289,9 +324,15 @@ fn users(
     let mut users = Vec::new();
     if first.is_some() || password_file.is_some() || (flags.is_empty() && file.is_empty()) {
         let name = first.or_else(|| std::env::var("USER").ok().filter(|name| !name.is_empty()));
-        users.push(User { name: name.unwrap_or_else(|| "soundpost".into()), password_file });
+        let name = name.unwrap_or_else(|| "soundpost".into());
+        users.push(User { name, password_file, account: None, pulse_socket: None });
     }
-    users.extend(file.into_iter().map(|FileUser { name, password_file }| User { name, password_file }));
+    users.extend(file.into_iter().map(|FileUser { name, password_file, account, pulse_socket }| User {
+        name,
+        password_file,
+        account,
+        pulse_socket,
+    }));
     for flag in flags {
         let Some((name, path)) = flag.split_once('=') else {
             return Err(ConfigError::Value {
@@ -300,7 +341,7 @@ fn users(
                 remedy: "write NAME=PASSWORD_FILE",
             });
         };
-        users.push(User { name: name.into(), password_file: Some(path.into()) });
+        users.push(User { name: name.into(), password_file: Some(path.into()), account: None, pulse_socket: None });
     }
     for (k, user) in users.iter().enumerate() {
         if user.name.trim().is_empty() {
@@ -413,7 +454,8 @@ mod tests {
 
     #[test]
     fn every_key_of_the_list_is_read() {
-        let all = "user='a'\npassword_file='p'\nstate_dir='s'\nattach='unix:/n'\n[[users]]\nname='b'\npassword_file='q'\n\
+        let all = "user='a'\npassword_file='p'\nstate_dir='s'\nattach='unix:/n'\n[[users]]\nname='b'\npassword_file='q'\naccount='c'\npulse_socket='/b'\n\
+            [[devices]]\nkind='sink'\nname='music'\ndescription='Music'\nuser='b'\nendpoints=['listeners','file:m.wav']\ndefault=true\n\
             [rdp]\nlisten='127.0.0.1:1'\nsecurity=['tls']\nchannel='static'\ncertificate='c'\nkey='k'\n\
             [play]\nfile='f'\nonce=true\n[render]\nfile='r'\nformat='f32'\n[capture]\nsource='test-signal'\n\
             [pulse]\nserve='on'\nsocket='/s/native'\ntcp='127.0.0.1:4713'\ncookie='/s/cookie'\n[audio]\nrate=44100\nperiod=2.5\nlead=3\n\
@@ -421,16 +463,30 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("all.toml");
         std::fs::write(&path, all).unwrap();
-        let settings = Settings::resolve(ServeArgs { config: Some(path), ..ServeArgs::default() }).unwrap();
+        let settings = Settings::resolve(ServeArgs { config: Some(path.clone()), ..ServeArgs::default() }).unwrap();
         let expected = Settings {
             listen: Listen::At("127.0.0.1:1".parse().unwrap()),
             security: vec![SecurityArg::Tls],
             channel: ChannelArg::Static,
             certificate: Some(("c".into(), "k".into())),
             users: vec![
-                User { name: "a".into(), password_file: Some("p".into()) },
-                User { name: "b".into(), password_file: Some("q".into()) },
+                User { name: "a".into(), password_file: Some("p".into()), account: None, pulse_socket: None },
+                User {
+                    name: "b".into(),
+                    password_file: Some("q".into()),
+                    account: Some("c".into()),
+                    pulse_socket: Some("/b".into()),
+                },
             ],
+            devices: vec![DeviceSettings {
+                session: 1,
+                flow: soundpost_endpoint::DataFlow::Render,
+                name: "music".into(),
+                description: "Music".into(),
+                endpoints: vec![DeviceEndpoint::Listeners, DeviceEndpoint::File("m.wav".into())],
+                is_default: true,
+            }],
+            file: Some(path),
             play: Some("f".into()),
             once: true,
             render: Some(("r".into(), RenderFormatArg::F32)),
@@ -472,6 +528,31 @@ mod tests {
         assert!(refused(ServeArgs { add_user: vec!["alice".into()], ..args() }).contains("NAME=PASSWORD_FILE"));
         let twice = ServeArgs { user: Some("Alice".into()), add_user: vec!["alice=p".into()], ..args() };
         assert!(refused(twice).contains("once only"));
+    }
+
+    #[test]
+    fn devices_that_cannot_be_are_refused_with_a_remedy() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.toml");
+        let told = |devices: &str| {
+            std::fs::write(&path, format!("user = 'a'\nstate_dir = 's'\n{devices}")).unwrap();
+            let args = ServeArgs { config: Some(path.clone()), ..ServeArgs::default() };
+            Settings::resolve(args).map(|_| ()).map_err(|error| error.to_string())
+        };
+        let sink = |rest: &str| format!("[[devices]]\nkind='sink'\n{rest}\n");
+        assert_eq!(told(&sink("name='x'")), Ok(()));
+        let refused = |devices: &str| told(devices).unwrap_err();
+        assert!(refused(&sink("name='a b'")).contains("letters, digits"));
+        assert!(refused(&sink("name='soundpost'")).contains("every session has"));
+        assert!(refused(&sink("name='x.monitor'")).contains("every session has"));
+        assert!(refused(&format!("{}{}", sink("name='x'"), sink("name='x'"))).contains("x twice"));
+        assert!(refused(&sink("name='x'\nuser='nobody'")).contains("users.name"));
+        assert!(refused(&sink("name='x'\nendpoints=['tone']")).contains("file:PATH"));
+        assert!(refused(&sink("name='x'\nendpoints=['cellar']")).contains("no endpoint"));
+        let two = format!("{}{}", sink("name='x'\ndefault=true"), sink("name='y'\ndefault=true"));
+        assert!(refused(&two).contains("may be the default"));
+        assert!(refused(&format!("[pulse]\nserve='off'\n{}", sink("name='x'"))).contains("--pulse off"));
+        assert!(refused("[[devices]]\nkind='sink'\nnme='x'").contains("devices.name"));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! is not installed the test says so and is skipped; `cargo xtask test` installs them where it may.
 
 mod abuse;
+mod devices;
 mod page;
 mod programs;
 mod restless;

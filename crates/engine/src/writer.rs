@@ -9,7 +9,8 @@ use soundpost_endpoint::Event;
 use soundpost_queue::frames::FrameWriter;
 use soundpost_rt::stats;
 
-/// Writes sound into a render stream. Belongs to one thread at a time, never to a real-time thread.
+/// Writes sound into a render stream. Belongs to one thread at a time; on a real-time thread only [`StreamWriter::write`] and
+/// the questions may be used.
 ///
 /// Dropping it, or [`StreamWriter::finish`], ends the stream: what was written is played, then
 /// [`crate::EngineEvent::StreamDrained`] comes.

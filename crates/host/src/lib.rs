@@ -24,6 +24,7 @@ pub mod pulse;
 pub mod pulse_client;
 pub mod rdp;
 pub mod record;
+pub mod submix;
 mod sys;
 pub mod thread;
 pub mod wav;

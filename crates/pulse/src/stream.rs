@@ -39,6 +39,8 @@ pub(crate) struct Common {
     pub(crate) memory: Option<CString>,
     /// It is where the user wants it: it does not follow the default device.
     pub(crate) placed: bool,
+    /// The device that the user had put it on, and that went away: it goes back when that is there again.
+    pub(crate) misses: Option<CString>,
     pub(crate) variable_rate: bool,
     pub(crate) fail_on_suspend: bool,
 }

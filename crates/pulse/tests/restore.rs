@@ -179,8 +179,11 @@ fn streams_follow_the_default_device_unless_somebody_put_them_elsewhere() {
     rig.server.add_sink(device("second")).expect("a sink");
     rig.server.add_sink(device("third")).expect("a sink");
     let mut client = rig.client(35);
-    let create = |name: &std::ffi::CStr, no_move: bool| {
+    // As libpulse numbers them; streams of one number go together.
+    let mut numbers = 1..;
+    let mut create = |name: &std::ffi::CStr, no_move: bool| {
         let mut params = playback(short());
+        params.sync_id = numbers.next().unwrap();
         params.props.set(Prop::ApplicationName, name);
         params.flags.no_move = no_move;
         Command::CreatePlaybackStream(params)

@@ -8,7 +8,7 @@ use pulseaudio::protocol::{
 };
 use soundpost_pulse::{Change, CloseReason, Event};
 
-use crate::rig::{COOKIE, Rig, device, playback, short};
+use crate::rig::{COOKIE, Client, Rig, device, playback, short};
 
 const VERSIONS: [u16; 7] = [13, 20, 21, 22, 26, 32, 35];
 
@@ -203,6 +203,38 @@ fn devices_come_and_go_under_running_streams() {
         client.send(&mut rig, &Command::CreatePlaybackStream(playback(BufferAttr::default()))),
         Some(Err(PulseError::NoEntity))
     );
+}
+
+#[test]
+fn a_stream_goes_back_to_the_device_that_its_user_chose_and_follows_the_default_meanwhile() {
+    let mut rig = Rig::new();
+    let (other, _) = rig.server.add_sink(device("other")).expect("a sink");
+    let mut client = rig.client(35);
+    let stream = client.play(&mut rig, short());
+    let to = |name: &std::ffi::CStr| MoveStreamParams {
+        index: Some(stream.stream_index),
+        device_index: None,
+        device_name: Some(name.to_owned()),
+    };
+    client.order(&mut rig, &Command::MoveSinkInput(to(c"other"))).expect("moved");
+    let moved = |rig: &mut Rig, client: &mut Client| {
+        client.receive(rig);
+        std::iter::from_fn(|| client.next_event()).find_map(|event| match event {
+            Command::PlaybackStreamMoved(moved) => Some(moved.device_name.to_string_lossy().into_owned()),
+            _ => None,
+        })
+    };
+    assert_eq!(moved(&mut rig, &mut client).as_deref(), Some("other"));
+    rig.server.remove_sink(other, rig.now);
+    assert_eq!(moved(&mut rig, &mut client).as_deref(), Some("soundpost"));
+    rig.server.add_sink(device("third")).expect("a sink");
+    rig.server.set_defaults(Some(c"third".to_owned()), None);
+    assert_eq!(moved(&mut rig, &mut client).as_deref(), Some("third"));
+    rig.server.add_sink(device("other")).expect("a sink");
+    assert_eq!(moved(&mut rig, &mut client).as_deref(), Some("other"));
+    // There by the user's choice, it stays where the default goes away.
+    rig.server.set_defaults(Some(c"soundpost".to_owned()), None);
+    assert_eq!(moved(&mut rig, &mut client), None);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use pulseaudio::protocol::{
 use soundpost_pulse::buffer::LatencyRange;
 use soundpost_pulse::{Change, Event, PlaybackId, RecordId};
 
-use crate::rig::{Client, Rig, cd, playback, short};
+use crate::rig::{Client, Rig, cd, device, playback, short};
 
 fn last_playback(rig: &Rig) -> PlaybackId {
     rig.events
@@ -307,6 +307,32 @@ fn streams_that_start_together_are_corked_together() {
     for stream in [one, two] {
         assert!(rig.events.contains(&Event::Playback(stream, Change::Corked(true))));
     }
+}
+
+#[test]
+fn streams_that_start_together_are_moved_together_or_not_at_all() {
+    let mut rig = Rig::new();
+    let (other, _) = rig.server.add_sink(device("other")).expect("a sink");
+    let mut client = rig.client(35);
+    let open = |rig: &mut Rig, client: &mut Client, sync_id, no_move| {
+        let flags = StreamFlags { no_move, ..StreamFlags::default() };
+        let params = protocol::PlaybackStreamParams { sync_id, flags, ..playback(short()) };
+        let reply: protocol::CreatePlaybackStreamReply =
+            client.ask(rig, &Command::CreatePlaybackStream(params)).expect("a stream");
+        (reply.stream_index, last_playback(rig))
+    };
+    let (first, one) = open(&mut rig, &mut client, 5, false);
+    let (_, two) = open(&mut rig, &mut client, 5, false);
+    let (_, alone) = open(&mut rig, &mut client, 6, false);
+    let there = protocol::MoveStreamParams { index: Some(first), device_index: Some(other.get()), device_name: None };
+    let moved = |rig: &Rig, id| rig.events.contains(&Event::Playback(id, Change::Moved(other)));
+    client.order(&mut rig, &Command::MoveSinkInput(there.clone())).expect("moved");
+    assert_eq!([one, two, alone].map(|id| moved(&rig, id)), [true, true, false]);
+    // One that must stay holds the others.
+    let (fourth, _) = open(&mut rig, &mut client, 7, false);
+    open(&mut rig, &mut client, 7, true);
+    let there = protocol::MoveStreamParams { index: Some(fourth), ..there };
+    assert_eq!(client.order(&mut rig, &Command::MoveSinkInput(there)), Err(PulseError::Invalid));
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! The parent process: starts a child for each endpoint, collects what it tells, and goes on behind what crashed.
 
-use std::io::{BufRead, BufReader, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -135,8 +135,16 @@ impl Parent {
         let (mut place, mut stuck, mut ended, mut late) = (from, None, false, false);
         loop {
             let left = until.saturating_since(MonotonicClock.now());
-            match lines.recv_timeout(left.min(SILENCE)) {
+            // One that goes on telling is late as well.
+            let told =
+                if left.is_zero() { Err(RecvTimeoutError::Timeout) } else { lines.recv_timeout(left.min(SILENCE)) };
+            match told {
                 Ok(Told::Begin(begun)) => place = begun,
+                // More than there are checks: it is not the kit that tells this.
+                Ok(Told::Done(_)) if results.len() >= CHECKS.len() => {
+                    let _ = child.kill();
+                    break;
+                }
                 Ok(Told::Done(result)) => {
                     results.push(result);
                     place += 1;
@@ -189,20 +197,97 @@ fn how(status: ExitStatus) -> String {
     }
 }
 
-/// The child's lines, as they come.
+/// The longest line that may be one of ours; what is behind that in a line is passed over.
+const LONGEST_LINE: usize = 1 << 20;
+/// How many lines wait for whoever reads them; then the child waits.
+const WAITING: usize = 64;
+
+/// The child's lines, as they come. What the endpoint itself prints is no line of ours.
 fn reader(child: &mut Child) -> Receiver<Told> {
-    let (sender, receiver) = channel();
+    let (sender, receiver) = sync_channel(WAITING);
     if let Some(output) = child.stdout.take() {
+        let mut lines = Lines { output: BufReader::new(output), line: Vec::new() };
         std::thread::spawn(move || {
-            // What the endpoint itself prints is no line of ours.
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                if let Ok(told) = serde_json::from_str(&line)
-                    && sender.send(told).is_err()
-                {
+            while let Some(told) = lines.next_told() {
+                if sender.send(told).is_err() {
                     break;
                 }
             }
         });
     }
     receiver
+}
+
+/// Output by lines. However much is printed, no more than one line of ours is held.
+struct Lines<R> {
+    output: R,
+    line: Vec<u8>,
+}
+
+impl<R: BufRead> Lines<R> {
+    /// The next line that is one of ours; none where the output has ended.
+    fn next_told(&mut self) -> Option<Told> {
+        loop {
+            let (used, ends) = match self.output.fill_buf() {
+                Ok([]) => return None,
+                Ok(bytes) => {
+                    let end = bytes.iter().position(|byte| *byte == b'\n');
+                    let part = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();
+                    // One byte more than the longest: so it is seen that it is longer.
+                    let room = (LONGEST_LINE + 1).saturating_sub(self.line.len());
+                    self.line.extend_from_slice(part.get(..part.len().min(room)).unwrap_or_default());
+                    (part.len() + usize::from(end.is_some()), end.is_some())
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => return None,
+            };
+            self.output.consume(used);
+            if ends {
+                let told = Some(&self.line).filter(|line| line.len() <= LONGEST_LINE);
+                let told = told.and_then(|line| serde_json::from_slice(line).ok());
+                self.line.clear();
+                if told.is_some() {
+                    return told;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use soundpost_testkit::verify::Level;
+
+    use super::*;
+
+    #[test]
+    fn a_line_without_an_end_is_not_kept_and_the_next_one_is_read() {
+        let endless = io::repeat(b'x').take(16 << 20);
+        let output = endless.chain(&b"\n{\"begin\":7}\nnoise\n\"end\"\n"[..]);
+        let mut lines = Lines { output: BufReader::new(output), line: Vec::new() };
+        assert!(matches!(lines.next_told(), Some(Told::Begin(7))));
+        assert!(lines.line.capacity() <= 2 * LONGEST_LINE, "{} bytes are held", lines.line.capacity());
+        assert!(matches!(lines.next_told(), Some(Told::End)));
+        assert!(lines.next_told().is_none());
+    }
+
+    #[test]
+    fn a_child_that_tells_more_than_there_is_or_goes_on_for_ever_is_ended() {
+        let parent = |script: &str| Parent {
+            program: "/bin/sh".into(),
+            leading: vec!["-c".into(), script.into()],
+            options: Options { level: Level::Reference, seed: 0 },
+        };
+        let soon = || MonotonicClock.now() + Duration::from_secs(60);
+        let mut results = Vec::new();
+        let forged = serde_json::to_string(&Told::Done(CheckResult::not_tried(0, "forged"))).unwrap();
+        let flood = parent(&format!("while :; do echo '{forged}'; done"));
+        let end = flood.child("x", 0, soon(), &mut results).unwrap();
+        assert!(matches!(end, End::Died(..)) && results.len() <= CHECKS.len(), "{} results", results.len());
+        let chatter = parent("while :; do echo '{\"begin\":0}'; done");
+        let end = chatter.child("x", 0, MonotonicClock.now() + Duration::from_millis(200), &mut Vec::new()).unwrap();
+        assert!(matches!(end, End::Late(0)));
+    }
 }

@@ -15,24 +15,14 @@ pub(super) struct Credentials {
 }
 
 /// Prints where to connect and how, on standard output.
-pub(super) fn print(
-    settings: &Settings,
-    address: Option<SocketAddr>,
-    credentials: &[Credentials],
-    sound: Option<&Found>,
-) {
+pub(super) fn print(settings: &Settings, address: Option<SocketAddr>, credentials: &[Credentials], sound: &[Found]) {
     let text = text(settings, address, credentials, sound);
     // Nobody reads it where standard output is closed; that is no reason to end.
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
     let _ = std::io::stdout().lock().flush();
 }
 
-fn text(
-    settings: &Settings,
-    address: Option<SocketAddr>,
-    credentials: &[Credentials],
-    sound: Option<&Found>,
-) -> String {
+fn text(settings: &Settings, address: Option<SocketAddr>, credentials: &[Credentials], sound: &[Found]) -> String {
     let mut text = String::new();
     match address {
         Some(address) => {
@@ -50,9 +40,13 @@ fn text(
     if let Some((path, _)) = &settings.render {
         text.push_str(&format!("  writes    {}\n", path.display()));
     }
-    if let Some(Found { socket, tcp, usual }) = sound {
+    for Found { session, socket, tcp, usual } in sound {
+        let whose = if sound.len() > 1 { format!(" into {session}'s session") } else { String::new() };
         let where_else = if *usual { " (where they look by themselves)" } else { "" };
-        text.push_str(&format!("\n  sound of applications{where_else}:\n  PULSE_SERVER=unix:{}\n", socket.display()));
+        text.push_str(&format!(
+            "\n  sound of applications{whose}{where_else}:\n  PULSE_SERVER=unix:{}\n",
+            socket.display()
+        ));
         if let Some(tcp) = tcp {
             text.push_str(&format!("  PULSE_SERVER=tcp:{tcp}\n"));
         }

@@ -198,7 +198,8 @@ impl Hub {
         self.attach_to(session, session.microphone, name, endpoint)
     }
 
-    fn attach_to(
+    /// Registers an endpoint and attaches it to one of a session's devices.
+    pub(crate) fn attach_to(
         self: &Arc<Self>,
         session: &HubSession,
         device: DeviceId,

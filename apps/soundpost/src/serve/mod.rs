@@ -4,6 +4,7 @@ mod attach;
 mod banner;
 mod client;
 mod control;
+mod devices;
 mod exclusive;
 mod hub;
 mod pulse;
@@ -34,10 +35,11 @@ use self::attach::Attachment;
 use self::banner::Credentials;
 use self::client::Listeners;
 use self::control::{Control, ControlSocket};
+use self::devices::Devices;
 use self::hub::{Attached, Hub, HubEvent, Running};
 use self::pulse::Applications;
 use crate::cli::{CaptureArg, ChannelArg, Listen, RenderFormatArg, SecurityArg, ServeArgs};
-use crate::config::Settings;
+use crate::config::{Settings, devices_again};
 use crate::password;
 
 /// Anything that ends the daemon before its time, in one line.
@@ -102,7 +104,7 @@ async fn serve(settings: &Settings) -> Result<Ended, Failure> {
     let recording =
         settings.render.as_ref().map(|(path, sample)| start_recording(settings, path, *sample)).transpose()?;
 
-    let pulse = settings.pulse.as_ref().map(|pulse| Applications::bind(pulse, &settings.state_dir)).transpose()?;
+    let pulse = settings.pulse.as_ref().map(|pulse| Applications::bind(pulse, settings)).transpose()?;
 
     let (events, inbox) = unbounded_channel();
     let (hub, running) = Hub::start(&names, settings.rate, settings.period, settings.lead, events.clone())?;
@@ -124,11 +126,14 @@ async fn serve(settings: &Settings) -> Result<Ended, Failure> {
             None
         }
     };
-    let found = pulse.as_ref().map(Applications::found);
-    let applications = pulse.map(|pulse| pulse.start(&hub, settings)).transpose()?;
-    banner::print(settings, address, &credentials, found.as_ref());
-    let daemon = Daemon { hub, running, tape, attachment, microphone, players, applications, control, server };
-    Ok(daemon.wait(inbox, signals, settings.once).await)
+    let found = pulse.as_ref().map(Applications::found).unwrap_or_default();
+    let ways = devices::Ways::default();
+    let devices = Devices::open(&hub, settings, &ways)?;
+    let applications = pulse.map(|pulse| pulse.start(&hub, settings, &devices, &ways)).transpose()?;
+    banner::print(settings, address, &credentials, &found);
+    let daemon =
+        Daemon { hub, running, tape, attachment, microphone, players, applications, devices, ways, control, server };
+    Ok(daemon.wait(inbox, signals, settings).await)
 }
 
 /// Everything that runs.
@@ -140,6 +145,8 @@ struct Daemon {
     microphone: Option<Attached>,
     players: Vec<SessionPlayer>,
     applications: Option<PulseServer>,
+    devices: Devices,
+    ways: devices::Ways,
     control: Control,
     server: Option<Server>,
 }
@@ -160,7 +167,13 @@ struct Tape {
 
 impl Daemon {
     /// Runs until a signal comes, or until everything that `once` has started has been heard.
-    async fn wait(mut self, mut inbox: UnboundedReceiver<HubEvent>, mut signals: Signals, once: bool) -> Ended {
+    async fn wait(
+        mut self,
+        mut inbox: UnboundedReceiver<HubEvent>,
+        mut signals: Signals,
+        settings: &Settings,
+    ) -> Ended {
+        let once = settings.once;
         let (mut ended, mut hurried) = (Ended::Well, false);
         loop {
             tokio::select! {
@@ -173,12 +186,16 @@ impl Daemon {
                         break;
                     }
                 },
-                name = signals.next() => {
+                asked = signals.next() => {
+                    let Asked::End(name) = asked else {
+                        self.read_again(settings);
+                        continue;
+                    };
                     tracing::info!(signal = name, "ending");
                     // Whoever asks twice does not want to wait.
                     tokio::select! {
                         () = self.let_streams_end(&mut inbox) => {}
-                        _ = signals.next() => hurried = true,
+                        () = signals.end() => hurried = true,
                     }
                     break;
                 }
@@ -197,6 +214,18 @@ impl Daemon {
         }
         let recorded = self.stop().await;
         if recorded { ended } else { ended_worse(ended) }
+    }
+
+    /// Reads the further devices from the configuration file again, and makes them what it says now.
+    fn read_again(&mut self, settings: &Settings) {
+        let Self { devices, applications: Some(applications), ways, .. } = self else {
+            tracing::warn!("applications are not served: there are no devices to be read again");
+            return;
+        };
+        match devices_again(settings) {
+            Ok(wanted) => tokio::task::block_in_place(|| devices.change(&wanted, applications, ways)),
+            Err(error) => tracing::error!(%error, "the devices stay as they are"),
+        }
     }
 
     fn listening(&mut self, session: usize) {
@@ -252,6 +281,7 @@ impl Daemon {
         drop(self.players);
         drop(self.attachment);
         drop(self.microphone);
+        let mut whole = self.devices.finish();
         let recording = self.tape.map(|tape| {
             drop(tape.attached);
             tape.recording
@@ -259,15 +289,9 @@ impl Daemon {
         self.running.stop();
         if let Some(recording) = recording {
             let path = recording.path().to_owned();
-            let status = recording.finish(Recording::PATIENCE);
-            if status.trouble.is_none() && status.closed && status.cut_frames == 0 {
-                tracing::info!(file = %path.display(), frames = status.frames, "recording closed");
-                return true;
-            }
-            tracing::error!(file = %path.display(), closed = status.closed, %status, "the recording is not whole");
-            return false;
+            whole &= devices::is_whole(&path, recording);
         }
-        true
+        whole
     }
 }
 
@@ -391,21 +415,42 @@ fn make_state_dir(path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The signals that ask the daemon to end.
+/// The signals that the daemon acts on.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    user: Signal,
 }
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            user: signal(SignalKind::user_defined1())?,
+        })
     }
 
-    async fn next(&mut self) -> &'static str {
+    async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => Asked::End("SIGINT"),
+            _ = self.terminate.recv() => Asked::End("SIGTERM"),
+            // Not SIGHUP: that ends what runs in a terminal.
+            _ = self.user.recv() => Asked::ReadAgain,
         }
     }
+
+    /// Until the end is asked for.
+    async fn end(&mut self) {
+        while self.next().await == Asked::ReadAgain {}
+    }
+}
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// To end; by this signal.
+    End(&'static str),
+    /// To read the devices from the configuration file again.
+    ReadAgain,
 }

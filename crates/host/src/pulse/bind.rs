@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::owner::Owner;
+
 /// Why a place cannot be taken.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -59,6 +61,8 @@ pub struct PulseSocket {
     path: PathBuf,
     /// Device and inode of the name: another server's must not be removed.
     identity: Option<(u64, u64)>,
+    /// In whose name it was made.
+    owner: Owner,
 }
 
 impl PulseSocket {
@@ -68,6 +72,19 @@ impl PulseSocket {
     /// # Errors
     /// [`BindError`].
     pub fn bind(path: &Path) -> Result<Self, BindError> {
+        Self::bind_for(path, Owner::own())
+    }
+
+    /// The same for another user, with their rights: directory and socket are theirs.
+    ///
+    /// # Errors
+    /// [`BindError`], also where this process may not act for them.
+    pub fn bind_for(path: &Path, owner: Owner) -> Result<Self, BindError> {
+        let refused = |error: io::Error| BindError::Io { path: path.into(), error };
+        owner.act(|| Self::bind_as_owner(path, owner)).map_err(refused)?
+    }
+
+    fn bind_as_owner(path: &Path, owner: Owner) -> Result<Self, BindError> {
         let io = |error: io::Error| BindError::Io { path: path.into(), error };
         let path = std::path::absolute(path).map_err(io)?;
         let io = |error: io::Error| BindError::Io { path: path.clone(), error };
@@ -91,7 +108,7 @@ impl PulseSocket {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).map_err(io)?;
         listener.set_nonblocking(true).map_err(io)?;
         let identity = identity(&path);
-        Ok(Self { listener, path, identity })
+        Ok(Self { listener, path, identity, owner })
     }
 
     /// Where it is, an absolute path.
@@ -103,10 +120,12 @@ impl PulseSocket {
 
 impl Drop for PulseSocket {
     fn drop(&mut self) {
-        if self.identity.is_some() && identity(&self.path) == self.identity {
-            // It is of no use to anybody now; if it stays, the next server removes it.
-            let _ = std::fs::remove_file(&self.path);
-        }
+        // It is of no use to anybody now; if it stays, the next server removes it.
+        let _ = self.owner.act(|| {
+            if self.identity.is_some() && identity(&self.path) == self.identity {
+                let _ = std::fs::remove_file(&self.path);
+            }
+        });
     }
 }
 

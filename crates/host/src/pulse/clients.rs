@@ -15,6 +15,8 @@ const READ: usize = 256 * 1024;
 #[derive(Debug)]
 pub(super) struct Connection {
     socket: OwnedFd,
+    /// What epoll calls it.
+    token: u64,
     /// What epoll waits for.
     waits_for: epoll::EventFlags,
     /// What was read, and is not taken by the server yet.
@@ -32,10 +34,10 @@ pub(super) enum Flow {
 
 impl Connection {
     /// Makes `epoll` wait for what this client sends.
-    pub(super) fn new(epoll: &OwnedFd, socket: OwnedFd, id: ClientId) -> io::Result<Self> {
+    pub(super) fn new(epoll: &OwnedFd, socket: OwnedFd, token: u64) -> io::Result<Self> {
         let waits_for = epoll::EventFlags::IN;
-        epoll::add(epoll, &socket, epoll::EventData::new_u64(token(id)), waits_for)?;
-        Ok(Self { socket, waits_for, rest: Vec::new(), closing: false })
+        epoll::add(epoll, &socket, epoll::EventData::new_u64(token), waits_for)?;
+        Ok(Self { socket, token, waits_for, rest: Vec::new(), closing: false })
     }
 
     /// Reads what is there, up to a bound, and hands it to the server. `room` is memory for it.
@@ -111,7 +113,7 @@ impl Connection {
         wanted.set(epoll::EventFlags::IN, server.wants_input(id) && self.rest.is_empty());
         wanted.set(epoll::EventFlags::OUT, !server.output(id).is_empty());
         if wanted != self.waits_for {
-            epoll::modify(epoll, &self.socket, epoll::EventData::new_u64(token(id)), wanted)?;
+            epoll::modify(epoll, &self.socket, epoll::EventData::new_u64(self.token), wanted)?;
             self.waits_for = wanted;
         }
         Ok(())
@@ -124,10 +126,5 @@ impl AsFd for Connection {
     }
 }
 
-/// What epoll calls a client.
-pub(super) fn token(id: ClientId) -> u64 {
-    FIRST_CLIENT + u64::from(id.get())
-}
-
-/// Below it are the thread's own events.
+/// Clients' numbers begin here, within a session's; below are its own events.
 pub(super) const FIRST_CLIENT: u64 = 16;

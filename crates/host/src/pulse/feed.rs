@@ -48,7 +48,7 @@ pub(super) struct Look {
 }
 
 /// When a stream is topped up, and how far.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Timing {
     pub(super) lead: Duration,
     /// What comes after the engine's endpoints.

@@ -1,49 +1,45 @@
-//! The thread: sockets, time, and the passes' event.
+//! One session on the thread: its sockets and its time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::CStr;
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::event::{Timespec, epoll};
-use rustix::io::Errno;
+use rustix::event::epoll;
 use soundpost_core::{Clock as _, Instant};
+use soundpost_endpoint::DataFlow;
 use soundpost_pulse::{ClientId, CloseReason, Event, Now, Peer, Server, ServerConfig, WallTime};
 
 use super::clients::{Connection, FIRST_CLIENT, Flow};
+use super::devices::PulseDevice;
 use super::streams::Streams;
+use super::thread::WAKE;
 use super::wake::Wake;
-use super::{PulseConfig, PulseSession, PulseSocket, PulseTcp, text};
+use super::{PulsePlace, PulseSession, PulseSocket, PulseStartError, PulseTcp, text};
 use crate::clock::MonotonicClock;
 use crate::sys::peer;
 
-/// What epoll calls the passes' event and the listening sockets.
-const WAKE: u64 = 0;
+/// What epoll calls the listening sockets, above [`Service::base`].
 const UNIX: u64 = 1;
 const TCP: u64 = 2;
-/// Events taken from epoll at once.
-const EVENTS: usize = 64;
 /// New connections taken in a round.
 const ACCEPTS: usize = 16;
 /// Bytes read at once.
 const ROOM: usize = 64 * 1024;
-/// From so many playing streams on, packets are gathered, for so long.
-const CROWD: usize = 8;
-const GATHER: Duration = Duration::from_millis(1);
 /// How long nobody is let in where the system gives no more files.
 const FULL: Duration = Duration::from_millis(500);
 
-/// Everything that the thread owns.
+/// Everything that the thread owns for a session.
 pub(super) struct Service<S> {
     server: Server,
     streams: Streams<S>,
-    epoll: OwnedFd,
-    wake: Arc<Wake>,
-    stop: Arc<AtomicBool>,
+    epoll: Arc<OwnedFd>,
+    /// What epoll calls this session: its sockets' numbers begin here, those of the next one [`Self::STEP`] later.
+    base: u64,
     socket: PulseSocket,
     tcp: Option<PulseTcp>,
     /// By the index that epoll knows them by.
@@ -59,9 +55,7 @@ pub(super) struct Service<S> {
     admitted: BTreeSet<ClientId>,
     /// The log knows that somebody is turned away.
     turned_away: bool,
-    own_user: u32,
-    /// There were more events than were taken: there is no time to gather.
-    pressed: bool,
+    owner: u32,
 }
 
 /// Whoever wants to come in.
@@ -71,19 +65,20 @@ enum Visitor {
 }
 
 impl<S: PulseSession> Service<S> {
+    pub(super) const STEP: u64 = 1 << 40;
+
+    /// To be the session number `index` of those whose sockets `epoll` waits for.
     pub(super) fn new(
-        config: PulseConfig,
-        session: S,
-        socket: PulseSocket,
-        tcp: Option<PulseTcp>,
-        (wake, stop): (Arc<Wake>, Arc<AtomicBool>),
-    ) -> io::Result<Self> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        PulsePlace { config, session, socket, tcp }: PulsePlace<S>,
+        index: u64,
+        epoll: Arc<OwnedFd>,
+        wake: Arc<Wake>,
+    ) -> Result<Self, PulseStartError> {
+        let base = Self::STEP * index;
         let readable = epoll::EventFlags::IN;
-        epoll::add(&epoll, wake.as_fd(), epoll::EventData::new_u64(WAKE), readable)?;
-        epoll::add(&epoll, socket.listener.as_fd(), epoll::EventData::new_u64(UNIX), readable)?;
+        epoll::add(&epoll, socket.listener.as_fd(), epoll::EventData::new_u64(base + UNIX), readable)?;
         if let Some(tcp) = &tcp {
-            epoll::add(&epoll, tcp.listener.as_fd(), epoll::EventData::new_u64(TCP), readable)?;
+            epoll::add(&epoll, tcp.listener.as_fd(), epoll::EventData::new_u64(base + TCP), readable)?;
         }
         let mut server = Server::new(ServerConfig {
             name: c"PulseAudio (on Soundpost)".to_owned(),
@@ -95,13 +90,13 @@ impl<S: PulseSession> Service<S> {
             instance: getrandom::u32().map_err(io::Error::other)?,
             cookie: config.cookie,
         });
-        let streams = Streams::new(config, session, &mut server, wake.clone(), MonotonicClock.now())?;
+        let owner = config.owner;
+        let streams = Streams::new(config, session, &mut server, wake, MonotonicClock.now())?;
         Ok(Self {
             server,
             streams,
             epoll,
-            wake,
-            stop,
+            base,
             socket,
             tcp,
             connections: BTreeMap::new(),
@@ -111,74 +106,68 @@ impl<S: PulseSession> Service<S> {
             unfinished: BTreeSet::new(),
             admitted: BTreeSet::new(),
             turned_away: false,
-            own_user: rustix::process::geteuid().as_raw(),
-            pressed: false,
+            owner,
         })
     }
 
-    /// The thread's life.
-    pub(super) fn run(mut self) {
-        // What a pass takes must be there again before the next one: before ordinary work, where the system grants it.
-        if let Err(error) = rustix::process::setpriority_process(None, -11) {
-            tracing::debug!(%error, "the sound server for applications runs at the usual priority");
-        }
-        let mut events = Vec::with_capacity(EVENTS);
-        while !self.stop.load(Ordering::Acquire) {
-            let timeout = self.timeout();
-            events.clear();
-            self.gather();
-            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), timeout.as_ref()) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(error) => {
-                    tracing::error!(%error, "the sound server for applications cannot wait any more, and ends");
-                    return;
-                }
-            }
-            self.round(&events);
-        }
+    /// How many streams are there to be played.
+    pub(super) fn playing(&self) -> usize {
+        self.streams.playing()
     }
 
-    /// Where many play, each of them would wake the thread for itself in every period: their packets are let come together
-    /// for a moment. A pass is not kept waiting by it.
-    fn gather(&mut self) {
-        let crowd = self.streams.playing() >= CROWD;
-        if crowd && !self.pressed {
-            self.wake.wait(GATHER);
-        }
+    /// A device that is there from now on.
+    pub(super) fn plug(&mut self, device: PulseDevice) -> Result<(), PulseStartError> {
+        self.streams.plug(&mut self.server, device)?;
+        self.tidy(now());
+        Ok(())
     }
 
-    /// How long there is nothing to do but what events say; none: for ever.
-    fn timeout(&self) -> Option<Timespec> {
-        if !self.unfinished.is_empty() {
-            return Some(Timespec { tv_sec: 0, tv_nsec: 0 });
-        }
-        let until =
-            self.server.next_timeout().into_iter().chain(self.streams.next_timeout()).chain(self.full_until).min()?;
-        let wait = until.saturating_since(MonotonicClock.now());
-        Some(Timespec {
-            tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(wait.subsec_nanos()),
-        })
-    }
-
-    fn round(&mut self, events: &[epoll::Event]) {
+    /// A device is gone, and nothing here uses it any more.
+    pub(super) fn unplug(&mut self, flow: DataFlow, name: &CStr) {
         let now = now();
-        self.pressed = events.len() == EVENTS;
+        self.streams.unplug(&mut self.server, flow, name, now);
+        self.settle(now);
+        self.streams.forget(flow, name);
+        self.tidy(now);
+    }
+
+    /// What has happened outside of a round is told.
+    fn tidy(&mut self, now: Now) {
+        self.settle(now);
+        self.send(now);
+    }
+
+    /// When there is something to do that no event says.
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        if !self.unfinished.is_empty() {
+            return Some(Instant::ORIGIN);
+        }
+        self.server.next_timeout().into_iter().chain(self.streams.next_timeout()).chain(self.full_until).min()
+    }
+
+    /// What has happened: a pass, and what epoll has seen of this session and of others.
+    pub(super) fn round(&mut self, events: &[epoll::Event], passed: bool) {
+        let now = now();
+        let own = |event: &&epoll::Event| event.data.u64() / Self::STEP == self.base / Self::STEP;
+        let due = self.next_timeout().is_some_and(|at| at <= now.at);
+        let passed = passed && !self.streams.is_idle();
+        if !passed && !due && !events.iter().any(|event| own(&event) && event.data.u64() != WAKE) {
+            return;
+        }
         if self.full_until.is_some_and(|until| until <= now.at) {
             self.full_until = None;
             self.listen(true);
         }
         // What a pass has taken is given back before anything else: the next one comes at its time.
-        let passed = events.iter().any(|event| event.data.u64() == WAKE);
         if passed {
-            self.wake.take();
             self.streams.after_pass(&mut self.server, now);
             self.settle(now);
         }
-        for event in events {
-            match event.data.u64() {
+        let base = self.base;
+        for event in events.iter().filter(|event| event.data.u64() / Self::STEP == base / Self::STEP) {
+            match event.data.u64() - base {
                 WAKE => {}
-                UNIX | TCP => self.let_in(event.data.u64(), now),
+                token @ (UNIX | TCP) => self.let_in(token, now),
                 client => self.hear(client - FIRST_CLIENT, event.flags, now),
             }
         }
@@ -283,9 +272,14 @@ impl<S: PulseSession> Service<S> {
 
     fn listen(&mut self, listens: bool) {
         let wanted = if listens { epoll::EventFlags::IN } else { epoll::EventFlags::empty() };
-        let unix = epoll::modify(&self.epoll, self.socket.listener.as_fd(), epoll::EventData::new_u64(UNIX), wanted);
+        let unix = epoll::modify(
+            &self.epoll,
+            self.socket.listener.as_fd(),
+            epoll::EventData::new_u64(self.base + UNIX),
+            wanted,
+        );
         let tcp = self.tcp.as_ref().map_or(Ok(()), |tcp| {
-            epoll::modify(&self.epoll, tcp.listener.as_fd(), epoll::EventData::new_u64(TCP), wanted)
+            epoll::modify(&self.epoll, tcp.listener.as_fd(), epoll::EventData::new_u64(self.base + TCP), wanted)
         });
         if let Err(error) = unix.and(tcp) {
             tracing::warn!(%error, "listening for sound clients");
@@ -318,7 +312,7 @@ impl<S: PulseSession> Service<S> {
         let (socket, peer) = match visitor {
             Visitor::Unix(socket) => {
                 let (process, user) = peer(socket.as_fd()).ok().unzip();
-                let trusted = user.is_some_and(|user| user == self.own_user);
+                let trusted = user.is_some_and(|user| user == self.owner || user == 0);
                 // 0 is a process of another PID namespace, of which there may be many.
                 let process = process.filter(|process| *process != 0);
                 (socket, Peer { trusted, process, description: c"UNIX socket client".to_owned() })
@@ -340,7 +334,7 @@ impl<S: PulseSession> Service<S> {
                 return;
             }
         };
-        match Connection::new(&self.epoll, socket, client) {
+        match Connection::new(&self.epoll, socket, self.base + FIRST_CLIENT + u64::from(client.get())) {
             Ok(connection) => {
                 self.connections.insert(client.get(), (client, connection));
             }

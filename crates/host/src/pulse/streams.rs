@@ -6,22 +6,24 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use soundpost_core::{Format, Gain, Instant, SampleRate};
+use soundpost_core::{Format, Gain, Hns, Instant, SampleRate};
+use soundpost_endpoint::DataFlow;
 use soundpost_engine::{DeviceId, EngineError, StreamConfig, StreamId, StreamReader, StreamWriter};
 use soundpost_pulse::buffer::LatencyRange;
 use soundpost_pulse::{
-    Change, DeviceConfig, Event, NewStream, Now, PlaybackId, Props, RecordId, SampleFormat, Server, SinkId, SourceId,
-    Spec, default_map,
+    Change, Event, NewStream, Now, PlaybackId, Props, RecordId, SampleFormat, Server, SinkId, SourceId, Spec,
+    default_map,
 };
 
 use super::balance;
-use super::feed::{DEVICE, Feed, FeedParts, Lead, Timing};
+use super::devices::{Devices, PulseDevice, Recording};
+use super::feed::{DEVICE, Feed, FeedParts, Lead};
 use super::memory::Memory;
 use super::samples::Adapter;
 use super::take::{Direct, From, Recorded, Take, TakeParts};
 use super::tapping::Tapping;
 use super::wake::Wake;
-use super::{PulseConfig, PulseSession};
+use super::{PulseConfig, PulseSession, PulseStartError};
 
 /// What is left of a stream in the engine is taken away so long after it must have been mixed.
 const LINGER: Duration = Duration::from_millis(300);
@@ -37,19 +39,13 @@ pub(super) struct Streams<S> {
     config: PulseConfig,
     session: S,
     wake: Arc<Wake>,
-    sink: SinkId,
-    source: SourceId,
-    monitor: SourceId,
-    /// What records the speakers, while somebody does.
-    tapping: Option<Tapping>,
+    devices: Devices,
     memory: Memory,
     feeds: BTreeMap<PlaybackId, Feed>,
     takes: BTreeMap<RecordId, Take>,
     /// Streams that have ended, and when they may be taken away.
     ending: Vec<(Instant, StreamId)>,
     lead: Lead,
-    /// How long a frame takes from the mix to the endpoint's end, as a pass has told it last.
-    onward: Duration,
     room: Vec<u8>,
     /// Streams of which the engine would have taken more than their clients had sent; kept to save its memory.
     hungry: Vec<PlaybackId>,
@@ -61,6 +57,15 @@ pub(super) fn mix_spec(rate: SampleRate) -> io::Result<Spec> {
     Spec::new(SampleFormat::Float32Le, rate.get(), default_map(2)).ok_or_else(|| io::Error::other("no such rate"))
 }
 
+/// Why something is not done with a stream.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failed {
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error("its device is gone")]
+    NoDevice,
+}
+
 impl<S: PulseSession> Streams<S> {
     pub(super) fn new(
         config: PulseConfig,
@@ -68,42 +73,43 @@ impl<S: PulseSession> Streams<S> {
         server: &mut Server,
         wake: Arc<Wake>,
         now: Instant,
-    ) -> io::Result<Self> {
-        let period = config.period.to_duration();
-        let lead = Lead::new(period, now);
-        let device = |name: &CStr, description: &CStr, icon: &CStr, rate| -> io::Result<DeviceConfig> {
-            let mut props = Props::new();
-            props.set_bytes(c"device.description", description.to_bytes_with_nul());
-            props.set_bytes(c"device.class", c"sound".to_bytes_with_nul());
-            props.set_bytes(c"device.icon_name", icon.to_bytes_with_nul());
-            let (name, description) = (name.to_owned(), description.to_owned());
-            let range = range(&lead, period);
-            let spec = mix_spec(rate)?;
-            Ok(DeviceConfig { name, description, spec, range, props, volume: None, muted: false })
-        };
-        let speakers = device(c"soundpost", c"Remote speakers", c"audio-speakers", config.rate)?;
-        let microphone =
-            device(c"soundpost.microphone", c"Remote microphone", c"audio-input-microphone", SampleRate::HZ_48000)?;
-        let (sink, monitor) = server.add_sink(speakers).map_err(io::Error::other)?;
-        let source = server.add_source(microphone).map_err(io::Error::other)?;
+    ) -> Result<Self, PulseStartError> {
+        let lead = Lead::new(config.period.to_duration(), now);
+        let range = range(&lead, config.period);
+        let mut devices = Devices::default();
+        for device in &config.devices {
+            devices.add(server, device.clone(), range)?;
+        }
         let memory = Memory::load(config.memory.clone(), server);
         Ok(Self {
             config,
             session,
             wake,
-            sink,
-            source,
-            monitor,
-            tapping: None,
+            devices,
             memory,
             feeds: BTreeMap::new(),
             takes: BTreeMap::new(),
             ending: Vec::new(),
             lead,
-            onward: Duration::ZERO,
             room: Vec::new(),
             hungry: Vec::new(),
         })
+    }
+
+    /// A device that is there from now on.
+    pub(super) fn plug(&mut self, server: &mut Server, device: PulseDevice) -> Result<(), PulseStartError> {
+        self.devices.add(server, device, range(&self.lead, self.config.period))
+    }
+
+    /// A device is not there any more: its streams go to the default, or end. What the server tells then has to be done
+    /// before [`Streams::forget`].
+    pub(super) fn unplug(&self, server: &mut Server, flow: DataFlow, name: &CStr, now: Now) {
+        self.devices.remove(server, flow, name, now);
+    }
+
+    /// Nothing is left of a device that was unplugged.
+    pub(super) fn forget(&mut self, flow: DataFlow, name: &CStr) {
+        self.devices.forget(flow, name, &mut self.session.engine(), &self.config);
     }
 
     /// What the server has told, done.
@@ -124,13 +130,22 @@ impl<S: PulseSession> Streams<S> {
                 }
             }
             Event::Playback(id, change) => {
+                let moved = matches!(change, Change::Moved(_));
                 if let Err(error) = self.change_feed(id, change, now) {
                     tracing::warn!(%error, "a change of an application's stream is lost");
+                    // Its old device may be gone: nothing would ever take its sound.
+                    if moved {
+                        server.end_playback(id);
+                    }
                 }
             }
             Event::Record(id, change) => {
                 if let Err(error) = self.change_take(id, change, now) {
                     tracing::warn!(%error, "a change of an application's recording is lost");
+                    // It was taken down to be opened anew: nothing would ever come of it.
+                    if !self.takes.contains_key(&id) {
+                        server.end_record(id);
+                    }
                 }
             }
             Event::Readable(id) => {
@@ -139,11 +154,14 @@ impl<S: PulseSession> Streams<S> {
                 }
                 self.top_up(server, id, now);
             }
-            Event::SinkLevel { sink, volume, muted } if sink == self.sink => {
-                self.device_level(self.config.speakers, balance::split(&volume).0, muted);
+            Event::SinkLevel { sink, volume, muted } => {
+                let device = self.devices.sink(sink).map(|side| side.device);
+                self.device_level(device, balance::split(&volume).0, muted);
             }
-            Event::SourceLevel { source, volume, muted } if source == self.source => {
-                self.device_level(self.config.microphone, balance::split(&volume).0, muted);
+            // A monitor's level is not the speakers'.
+            Event::SourceLevel { source, volume, muted } => {
+                let device = self.devices.source(source).map(|side| side.device);
+                self.device_level(device, balance::split(&volume).0, muted);
             }
             Event::Remember(key, value) => self.memory.remember(key, value, now.at),
             Event::Defaults { sink, source } => self.memory.defaults(sink, source, now.at),
@@ -151,7 +169,8 @@ impl<S: PulseSession> Streams<S> {
         }
     }
 
-    fn device_level(&self, device: DeviceId, gain: Gain, muted: bool) {
+    fn device_level(&self, device: Option<DeviceId>, gain: Gain, muted: bool) {
+        let Some(device) = device else { return };
         let mut engine = self.session.engine();
         let session = self.config.session;
         let done = engine.set_device_volume(session, device, gain);
@@ -161,7 +180,7 @@ impl<S: PulseSession> Streams<S> {
         }
     }
 
-    fn play(&mut self, stream: NewStream<PlaybackId, SinkId>) -> Result<(), EngineError> {
+    fn play(&mut self, stream: NewStream<PlaybackId, SinkId>) -> Result<(), Failed> {
         let parts = FeedParts {
             sink: stream.device,
             spec: stream.spec,
@@ -174,18 +193,19 @@ impl<S: PulseSession> Streams<S> {
         let mut adapter = Adapter::new(&parts.spec, parts.mixing, DEVICE);
         let (gain, shares) = balance::split(&parts.volume);
         adapter.set_shares(&shares);
-        let (id, writer) = self.open_writer(&adapter, &parts.name, gain, (parts.muted, parts.corked))?;
+        let (id, writer) = self.open_writer(parts.sink, &adapter, &parts.name, gain, (parts.muted, parts.corked))?;
         self.feeds.insert(stream.id, Feed::new(parts, id, writer, adapter));
         Ok(())
     }
 
     fn open_writer(
         &self,
+        sink: SinkId,
         adapter: &Adapter,
         name: &str,
         volume: Gain,
         (muted, paused): (bool, bool),
-    ) -> Result<(StreamId, StreamWriter), EngineError> {
+    ) -> Result<(StreamId, StreamWriter), Failed> {
         let config = StreamConfig {
             volume,
             muted,
@@ -195,10 +215,11 @@ impl<S: PulseSession> Streams<S> {
             notify: Some(self.wake.clone()),
             ..StreamConfig::new(name, adapter.format())
         };
-        self.session.engine().open_stream(self.config.session, self.config.speakers, config)
+        let device = self.devices.sink(sink).map(|side| side.device).ok_or(Failed::NoDevice)?;
+        Ok(self.session.engine().open_stream(self.config.session, device, config)?)
     }
 
-    fn record(&mut self, stream: NewStream<RecordId, SourceId>) -> Result<(), EngineError> {
+    fn record(&mut self, stream: NewStream<RecordId, SourceId>) -> Result<(), Failed> {
         let parts = TakeParts {
             source: stream.device,
             spec: stream.spec,
@@ -217,8 +238,8 @@ impl<S: PulseSession> Streams<S> {
     }
 
     /// Opens what a recording needs, from the device that it is on now.
-    fn take(&mut self, id: RecordId, mut parts: TakeParts) -> Result<Take, EngineError> {
-        let rate = if parts.source == self.monitor { self.config.rate } else { SampleRate::HZ_48000 };
+    fn take(&mut self, id: RecordId, mut parts: TakeParts) -> Result<Take, Failed> {
+        let (from, rate) = self.devices.recorded(parts.source).ok_or(Failed::NoDevice)?;
         let (adapter, format, meter) = parts.way(rate);
         let direct = parts.direct_on.and_then(|playback| self.feeds.get_mut(&playback));
         if direct.is_some() && meter.is_some() {
@@ -231,16 +252,11 @@ impl<S: PulseSession> Streams<S> {
             feed.directs.push(Direct { record: id, queue });
             gain = product(gain, feed);
             parts.tapping.insert(tapping).device
-        } else if parts.source == self.monitor {
-            match &self.tapping {
-                Some(tapping) => tapping.device,
-                None => {
-                    let tapping = Tapping::of_speakers(&mut self.session.engine(), &self.config)?;
-                    self.tapping.insert(tapping).device
-                }
-            }
         } else {
-            self.config.microphone
+            match from {
+                Recording::Source(device) => device,
+                Recording::Monitor(sink) => self.devices.monitored(sink, &mut self.session.engine(), &self.config)?,
+            }
         };
         let (stream, reader) = self.open_reader(device, format, &parts, gain)?;
         Ok(Take { parts, from: From::Engine(Box::new(Recorded { stream, reader, adapter, meter })) })
@@ -256,11 +272,10 @@ impl<S: PulseSession> Streams<S> {
         } else if let Some(stream) = take.stream() {
             self.ending.push((now.at, stream));
         }
-        let monitored = |take: &Take| take.parts.source == self.monitor && take.parts.tapping.is_none();
-        if !self.takes.values().any(monitored)
-            && let Some(tapping) = self.tapping.take()
-        {
-            tapping.end(&mut self.session.engine(), &self.config);
+        let source = take.parts.source;
+        let monitors = |take: &Take| take.parts.source == source && take.parts.tapping.is_none();
+        if !self.takes.values().any(monitors) {
+            self.devices.not_monitored(source, &mut self.session.engine(), &self.config);
         }
     }
 
@@ -270,7 +285,7 @@ impl<S: PulseSession> Streams<S> {
         format: Format,
         parts: &TakeParts,
         volume: Gain,
-    ) -> Result<(StreamId, StreamReader), EngineError> {
+    ) -> Result<(StreamId, StreamReader), Failed> {
         let config = StreamConfig {
             volume,
             muted: parts.muted,
@@ -279,10 +294,10 @@ impl<S: PulseSession> Streams<S> {
             notify: Some(self.wake.clone()),
             ..StreamConfig::new(parts.name.clone(), format)
         };
-        self.session.engine().open_capture(self.config.session, device, config)
+        Ok(self.session.engine().open_capture(self.config.session, device, config)?)
     }
 
-    fn change_feed(&mut self, id: PlaybackId, change: Change<SinkId>, now: Now) -> Result<(), EngineError> {
+    fn change_feed(&mut self, id: PlaybackId, change: Change<SinkId>, now: Now) -> Result<(), Failed> {
         let session = self.config.session;
         let Some(feed) = self.feeds.get_mut(&id) else { return Ok(()) };
         match change {
@@ -290,7 +305,7 @@ impl<S: PulseSession> Streams<S> {
                 feed.corked = corked;
                 feed.readable = false;
                 feed.begin();
-                self.session.engine().set_paused(session, feed.stream, corked)
+                Ok(self.session.engine().set_paused(session, feed.stream, corked)?)
             }
             Change::Level { volume, muted } => {
                 (feed.volume, feed.muted) = (volume, muted);
@@ -303,28 +318,17 @@ impl<S: PulseSession> Streams<S> {
             }
             Change::Moved(sink) => {
                 feed.sink = sink;
-                Ok(())
+                self.reopen(id, now)
             }
             Change::Rate(rate) => {
                 let Some(spec) = feed.spec.with_rate(rate) else { return Ok(()) };
                 feed.spec = spec;
-                let mut adapter = Adapter::new(&spec, feed.mixing, DEVICE);
-                let (gain, shares) = balance::split(&feed.volume);
-                adapter.set_shares(&shares);
-                let (name, flags) = (feed.name.clone(), (feed.muted, feed.corked));
-                let (stream, writer) = self.open_writer(&adapter, &name, gain, flags)?;
-                if let Some(feed) = self.feeds.get_mut(&id) {
-                    let old = feed.replace(stream, writer, adapter);
-                    let records: Vec<RecordId> = feed.directs.iter().map(|direct| direct.record).collect();
-                    self.ends(now.at + self.lead.longest() * 3 + LINGER, old);
-                    records.into_iter().try_for_each(|record| self.retake(record, now, |_| ()))?;
-                }
-                Ok(())
+                self.reopen(id, now)
             }
             Change::Flushed => {
                 feed.begin();
                 feed.readable = false;
-                self.session.engine().flush(session, feed.stream)
+                Ok(self.session.engine().flush(session, feed.stream)?)
             }
             Change::Latency(_) => Ok(()),
             Change::Gone => {
@@ -339,13 +343,28 @@ impl<S: PulseSession> Streams<S> {
         }
     }
 
-    fn change_take(&mut self, id: RecordId, change: Change<SourceId>, now: Now) -> Result<(), EngineError> {
+    /// Gives a stream a new engine stream, of its present rate and on its present device.
+    fn reopen(&mut self, id: PlaybackId, now: Now) -> Result<(), Failed> {
+        let Some(feed) = self.feeds.get(&id) else { return Ok(()) };
+        let mut adapter = Adapter::new(&feed.spec, feed.mixing, DEVICE);
+        let (gain, shares) = balance::split(&feed.volume);
+        adapter.set_shares(&shares);
+        let (stream, writer) = self.open_writer(feed.sink, &adapter, &feed.name, gain, (feed.muted, feed.corked))?;
+        let Some(feed) = self.feeds.get_mut(&id) else { return Ok(()) };
+        let old = feed.replace(stream, writer, adapter);
+        let records: Vec<RecordId> = feed.directs.iter().map(|direct| direct.record).collect();
+        self.ends(now.at + self.lead.longest() * 3 + LINGER, old);
+        records.into_iter().try_for_each(|record| self.retake(record, now, |_| ()))
+    }
+
+    fn change_take(&mut self, id: RecordId, change: Change<SourceId>, now: Now) -> Result<(), Failed> {
         let session = self.config.session;
         let Some(take) = self.takes.get_mut(&id) else { return Ok(()) };
         match change {
             Change::Corked(corked) => {
                 take.parts.corked = corked;
-                take.stream().map_or(Ok(()), |stream| self.session.engine().set_paused(session, stream, corked))
+                let stream = take.stream();
+                Ok(stream.map_or(Ok(()), |stream| self.session.engine().set_paused(session, stream, corked))?)
             }
             Change::Level { volume, muted } => {
                 (take.parts.volume, take.parts.muted) = (volume, muted);
@@ -377,7 +396,7 @@ impl<S: PulseSession> Streams<S> {
     }
 
     /// Sets a recording's volume and mute: its own, and those of the stream that it records alone.
-    fn level_take(&mut self, id: RecordId) -> Result<(), EngineError> {
+    fn level_take(&mut self, id: RecordId) -> Result<(), Failed> {
         let Some(take) = self.takes.get(&id) else { return Ok(()) };
         let mut gain = balance::split(&take.parts.volume).0;
         if let Some(feed) = take.parts.direct_on.and_then(|playback| self.feeds.get(&playback)) {
@@ -386,11 +405,11 @@ impl<S: PulseSession> Streams<S> {
         let Some(stream) = take.stream() else { return Ok(()) };
         let mut engine = self.session.engine();
         engine.set_stream_volume(self.config.session, stream, gain)?;
-        engine.set_stream_muted(self.config.session, stream, take.parts.muted)
+        Ok(engine.set_stream_muted(self.config.session, stream, take.parts.muted)?)
     }
 
     /// Opens a recording anew after `change`.
-    fn retake(&mut self, id: RecordId, now: Now, change: impl FnOnce(&mut TakeParts)) -> Result<(), EngineError> {
+    fn retake(&mut self, id: RecordId, now: Now, change: impl FnOnce(&mut TakeParts)) -> Result<(), Failed> {
         let Some(take) = self.takes.remove(&id) else { return Ok(()) };
         let mut parts = take.parts.again();
         change(&mut parts);
@@ -405,14 +424,20 @@ impl<S: PulseSession> Streams<S> {
         self.feeds.len()
     }
 
-    fn timing(&self, passed: bool) -> Timing {
-        let behind = self.session.behind_endpoint();
-        Timing { lead: self.lead.get(), behind, guess: self.onward, passed }
+    /// Whether a pass is of interest.
+    pub(super) fn is_idle(&self) -> bool {
+        self.feeds.is_empty() && self.takes.is_empty()
+    }
+
+    /// How streams are topped up just now, for each sink.
+    fn look(&mut self, passed: bool) {
+        self.devices.look(self.lead.get(), passed, |device| self.session.behind_endpoint(device));
     }
 
     fn top_up(&mut self, server: &mut Server, id: PlaybackId, now: Now) {
-        let timing = self.timing(false);
+        self.look(false);
         let Some(feed) = self.feeds.get_mut(&id) else { return };
+        let Some(timing) = self.devices.timing(feed.sink) else { return };
         if feed.top_up(id, server, now, timing, &mut self.room).hungry {
             self.hungry.push(id);
         }
@@ -423,20 +448,24 @@ impl<S: PulseSession> Streams<S> {
         if self.hungry.is_empty() {
             return;
         }
-        let timing = self.timing(false);
-        let Self { hungry, feeds, room, .. } = self;
-        hungry.retain(|id| feeds.get_mut(id).is_some_and(|feed| feed.top_up(*id, server, now, timing, room).hungry));
+        self.look(false);
+        let Self { hungry, feeds, room, devices, .. } = self;
+        hungry.retain(|id| {
+            let Some(feed) = feeds.get_mut(id) else { return false };
+            devices.timing(feed.sink).is_some_and(|timing| feed.top_up(*id, server, now, timing, room).hungry)
+        });
     }
 
     /// A pass has taken what streams had, or brought what was recorded.
     pub(super) fn after_pass(&mut self, server: &mut Server, now: Now) {
-        let timing = self.timing(true);
-        let (mut late, mut onward) = (false, None);
+        self.look(true);
+        let mut late = false;
         self.hungry.clear();
         for (id, feed) in &mut self.feeds {
+            let Some(timing) = self.devices.timing(feed.sink) else { continue };
             let look = feed.top_up(*id, server, now, timing, &mut self.room);
             late |= look.late;
-            onward = onward.max(look.onward);
+            self.devices.note(feed.sink, look.onward);
             if look.hungry {
                 self.hungry.push(*id);
             }
@@ -450,9 +479,6 @@ impl<S: PulseSession> Streams<S> {
                     take.hand_over_level(*id, server, now, &levels);
                 }
             }
-        }
-        if let Some(onward) = onward {
-            self.onward = onward;
         }
         if self.lead.learn(late, now.at) {
             tracing::debug!(lead = ?self.lead.get(), late, "sound kept ahead for applications");
@@ -499,7 +525,8 @@ fn product(gain: Gain, feed: &Feed) -> Gain {
 /// The latencies that clients may ask a device for: what is kept ahead for them, or half a period where they are in a hurry.
 /// The server then keeps less for them; a pass still finds a whole period, since they send while it lasts. For the same
 /// reason nothing is negotiated anew where the lead changes.
-fn range(lead: &Lead, period: Duration) -> LatencyRange {
+fn range(lead: &Lead, period: Hns) -> LatencyRange {
+    let period = period.to_duration();
     let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     LatencyRange { min: micros(period / 2), max: micros(lead.get()) }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rtrb::{Producer, RingBuffer};
-use soundpost_core::{Format, Hns, SampleFormat};
+use soundpost_core::{Format, Hns, SampleFormat, SampleRate};
 use soundpost_endpoint::{DataFlow, Endpoint};
 use soundpost_engine::{AttachConfig, ConnectionId, DeviceConfig, DeviceId, EndpointId, Engine, EngineError};
 
@@ -23,13 +23,17 @@ pub(super) struct Tapping {
 }
 
 impl Tapping {
-    /// What the speakers play.
-    pub(super) fn of_speakers(engine: &mut Engine, config: &PulseConfig) -> Result<Self, EngineError> {
-        let format = Format { sample: SampleFormat::F32, rate: config.rate, layout: DEVICE };
+    /// What a device of this rate plays.
+    pub(super) fn of_device(
+        engine: &mut Engine,
+        config: &PulseConfig,
+        (device, rate): (DeviceId, SampleRate),
+    ) -> Result<Self, EngineError> {
+        let format = Format { sample: SampleFormat::F32, rate, layout: DEVICE };
         let (tap, pickup) = monitor(format, config.period, Arc::new(MonotonicClock));
         let mut tapping = Self::open(engine, config, format, "monitor")?;
         let attached = tapping.attach(engine, config, tapping.device, pickup, 2);
-        let attached = attached.and_then(|()| tapping.attach(engine, config, config.speakers, tap, 1));
+        let attached = attached.and_then(|()| tapping.attach(engine, config, device, tap, 1));
         tapping.whole(engine, config, attached)
     }
 

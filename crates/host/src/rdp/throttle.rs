@@ -317,6 +317,21 @@ mod tests {
         assert_eq!(right(&mut throttle, at(1), AWAY, "ann"), 500);
     }
 
+    #[test]
+    fn a_right_password_passes_where_the_table_of_addresses_is_full_and_takes_nobodys_place() {
+        let mut throttle = Throttle::new(ThrottleConfig { most_entries: 16, ..config() });
+        let attacker = |n: u32| IpAddr::V4(std::net::Ipv4Addr::from_bits(n));
+        for n in 0..16 * 6 {
+            wrong(&mut throttle, at(0), attacker(n % 16), &n.to_string());
+        }
+        assert_eq!(throttle.addresses.0.len(), 16);
+        assert_eq!(right(&mut throttle, at(0), AWAY, "ann"), 0);
+        assert_eq!(throttle.addresses.0.len(), 16);
+        // Nobody who was slowed down got off by it, and the one who was right is not known.
+        assert!((0..16).all(|n| throttle.clone().attempt(at(0), attacker(n), "x", true) > Some(Duration::ZERO)));
+        assert!(!throttle.addresses.0.contains_key(&customer(AWAY)));
+    }
+
     fn config() -> ThrottleConfig {
         ThrottleConfig::default()
     }

@@ -6,6 +6,7 @@ mod alloc;
 mod peer;
 mod sched;
 mod shared;
+mod user;
 mod watch;
 
 pub use alloc::CountingAllocator;
@@ -13,4 +14,5 @@ pub(crate) use alloc::calls as allocator_calls;
 pub(crate) use peer::peer;
 pub(crate) use sched::{Policy, set_scheduler};
 pub(crate) use shared::Mapping;
+pub(crate) use user::user;
 pub(crate) use watch::watch;

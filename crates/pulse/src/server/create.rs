@@ -43,11 +43,11 @@ impl Server {
         let mut placed = false;
         let mut sink = self.sink(&request.sink)?;
         let left_open = request.sink.index.is_none() && request.sink.name.is_none();
-        let sync_sink = self.synced(call, request.sync).and_then(|id| self.playbacks.get(&id)).map(|other| other.sink);
-        if let Some(other) = sync_sink {
-            // Streams that start together play on one device.
+        let together = self.synced(call, request.sync).and_then(|id| self.playbacks.get(&id));
+        if let Some((other, is_placed)) = together.map(|other| (other.sink, other.common.placed)) {
+            // Streams that start together play on one device, and move together.
             ensure(left_open || other == sink, PulseError::Invalid)?;
-            sink = other;
+            (sink, placed) = (other, is_placed);
         } else if left_open
             && let Some(name) = &kept.device
             && let Some(device) = self.sink_by_name(Some(name))
@@ -79,6 +79,7 @@ impl Server {
             no_move: request.flags.no_move,
             memory,
             placed,
+            misses: None,
             variable_rate: request.flags.variable_rate,
             fail_on_suspend: request.flags.fail_on_suspend,
         };
@@ -169,6 +170,7 @@ impl Server {
             no_move: request.flags.no_move,
             memory,
             placed,
+            misses: None,
             variable_rate: request.flags.variable_rate,
             fail_on_suspend: request.flags.fail_on_suspend,
         };

@@ -12,6 +12,7 @@ use crate::id::{PlaybackId, RecordId, SinkId, SourceId};
 use crate::limits::MAX_NAME;
 use crate::names;
 use crate::props;
+use crate::stream::Common;
 use crate::time::Now;
 
 /// Why a device was not added.
@@ -53,6 +54,8 @@ impl Server {
         self.notices.added(Facility::Sink, sink.0);
         self.notices.added(Facility::Source, monitor.0);
         self.follow_defaults(before, self.now);
+        self.come_back_to_sink(sink);
+        self.come_back_to_source(monitor);
         self.deliver();
         Ok((sink, monitor))
     }
@@ -69,8 +72,25 @@ impl Server {
         self.sources.insert(source, Source { device: Device::new(config), monitor_of: None });
         self.notices.added(Facility::Source, source.0);
         self.follow_defaults(before, self.now);
+        self.come_back_to_source(source);
         self.deliver();
         Ok(source)
+    }
+
+    /// Streams that users had put on a device of this name go back to it.
+    fn come_back_to_sink(&mut self, id: SinkId) {
+        let Some(name) = self.sinks.get(&id).map(|sink| sink.device.config.name.clone()) else { return };
+        let missing = self.playbacks.iter().filter(|(_, stream)| stream.common.misses.as_ref() == Some(&name));
+        let missing: Vec<PlaybackId> = missing.map(|(&id, _)| id).collect();
+        missing.into_iter().for_each(|stream| self.place_playback(stream, id, self.now));
+    }
+
+    /// The same for a source.
+    fn come_back_to_source(&mut self, id: SourceId) {
+        let Some(name) = self.sources.get(&id).map(|source| source.device.config.name.clone()) else { return };
+        let missing = self.records.iter().filter(|(_, stream)| stream.common.misses.as_ref() == Some(&name));
+        let missing: Vec<RecordId> = missing.map(|(&id, _)| id).collect();
+        missing.into_iter().for_each(|stream| self.place_record(stream, id));
     }
 
     fn next_source(&mut self) -> SourceId {
@@ -87,20 +107,26 @@ impl Server {
     }
 
     /// Removes a sink and its monitor. Streams on them move to the default, or end where there is none, or they may not
-    /// be moved.
+    /// be moved. Those that a user had put there come back when there is a sink of that name again.
     pub fn remove_sink(&mut self, id: SinkId, now: Now) {
+        let before = self.defaults();
         let Some(sink) = self.sinks.remove(&id) else { return };
         let playing: Vec<PlaybackId> = self.playbacks.iter().filter(|(_, p)| p.sink == id).map(|(&id, _)| id).collect();
         for stream in playing {
             let may = self.playbacks.get(&stream).is_some_and(|playback| !playback.common.no_move);
             match self.default_sink().filter(|_| may) {
-                Some(other) => self.move_playback(stream, other, now),
+                Some(other) => {
+                    if let Some(playback) = self.playbacks.get_mut(&stream) {
+                        playback.common.misses(&sink.device);
+                    }
+                    self.move_playback(stream, other, now);
+                }
                 None => self.kill_playback(stream),
             }
         }
         self.notices.removed(Facility::Sink, id.0);
         self.take_source(sink.monitor);
-        self.notices.changed(Facility::Server, u32::MAX);
+        self.follow_defaults(before, now);
         self.deliver();
     }
 
@@ -110,19 +136,25 @@ impl Server {
         if self.sources.get(&id).is_none_or(|source| source.monitor_of.is_some()) {
             return;
         }
+        let before = self.defaults();
         self.take_source(id);
-        self.notices.changed(Facility::Server, u32::MAX);
+        self.follow_defaults(before, self.now);
         self.deliver();
     }
 
     fn take_source(&mut self, id: SourceId) {
-        self.sources.remove(&id);
+        let Some(source) = self.sources.remove(&id) else { return };
         let recording: Vec<RecordId> = self.records.iter().filter(|(_, r)| r.source == id).map(|(&id, _)| id).collect();
         for stream in recording {
             let may =
                 self.records.get(&stream).is_some_and(|record| !record.common.no_move && record.direct_on.is_none());
             match self.default_source().filter(|_| may) {
-                Some(other) => self.move_record(stream, other),
+                Some(other) => {
+                    if let Some(record) = self.records.get_mut(&stream) {
+                        record.common.misses(&source.device);
+                    }
+                    self.move_record(stream, other);
+                }
                 None => self.kill_record(stream),
             }
         }
@@ -168,6 +200,15 @@ impl Server {
         (self.default_sink, self.default_source) = (sink, source);
         self.follow_defaults(before, self.now);
         self.deliver();
+    }
+}
+
+impl Common {
+    /// Its device has gone: where a user had put it there, that is remembered while it follows the default.
+    fn misses(&mut self, device: &Device) {
+        if std::mem::take(&mut self.placed) {
+            self.misses = Some(device.config.name.clone());
+        }
     }
 }
 

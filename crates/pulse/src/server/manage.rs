@@ -127,9 +127,10 @@ impl Server {
         if let (Some(old), Some(new)) = (before.0, after.0)
             && old != new
         {
-            let follows = |stream: &Playback| stream.sink == old && !stream.common.placed && !stream.common.no_move;
+            let follows = |stream: &Playback| stream.sink == old && !stream.common.placed;
             let streams: Vec<_> = self.playbacks.iter().filter(|(_, s)| follows(s)).map(|(&id, _)| id).collect();
-            streams.into_iter().for_each(|stream| self.move_playback(stream, new, now));
+            let free: Vec<_> = streams.into_iter().filter(|stream| self.may_move(*stream)).collect();
+            free.into_iter().for_each(|stream| self.move_playback(stream, new, now));
         }
         if let (Some(old), Some(new)) = (before.1, after.1)
             && old != new
@@ -257,7 +258,7 @@ impl Server {
         if kind == Kind::SinkInput {
             let (id, sink) = (PlaybackId(index), self.sink(device)?);
             let stream = self.playbacks.get(&id).ok_or(PulseError::NoEntity)?;
-            ensure(!stream.common.no_move, PulseError::Invalid)?;
+            ensure(self.may_move(id), PulseError::Invalid)?;
             let key = stream.common.memory.clone();
             self.place_playback(id, sink, now);
             let name = self.sinks.get(&sink).map(|sink| sink.device.config.name.clone());
@@ -276,20 +277,29 @@ impl Server {
         Ok(Answer::Ack)
     }
 
-    /// Moves a stream as the user wants it. Who chooses the default device wants whatever is the default.
+    /// Whether a stream, and those that start together with it, may go to another device.
+    pub(super) fn may_move(&self, id: PlaybackId) -> bool {
+        let free = |stream: &PlaybackId| self.playbacks.get(stream).is_some_and(|stream| !stream.common.no_move);
+        self.group(id).iter().all(free)
+    }
+
+    /// Moves a stream as the user wants it, with those that start together with it: they play on one device. Who chooses
+    /// the default device wants whatever is the default.
     pub(super) fn place_playback(&mut self, id: PlaybackId, sink: SinkId, now: Now) {
         let placed = Some(sink) != self.default_sink();
-        if let Some(stream) = self.playbacks.get_mut(&id) {
-            stream.common.placed = placed;
+        for member in self.group(id) {
+            if let Some(stream) = self.playbacks.get_mut(&member) {
+                (stream.common.placed, stream.common.misses) = (placed, None);
+            }
+            self.move_playback(member, sink, now);
         }
-        self.move_playback(id, sink, now);
     }
 
     /// The same for a record stream.
     pub(super) fn place_record(&mut self, id: RecordId, source: SourceId) {
         let placed = Some(source) != self.default_source();
         if let Some(stream) = self.records.get_mut(&id) {
-            stream.common.placed = placed;
+            (stream.common.placed, stream.common.misses) = (placed, None);
         }
         self.move_record(id, source);
     }

@@ -99,7 +99,7 @@ impl Server {
         let Some((playbacks, records)) = streams.get(&entry.name) else { return };
         for &stream in playbacks {
             self.change_playback_level(stream, volume, Some(entry.muted));
-            let may = self.playbacks.get(&stream).is_some_and(|playback| !playback.common.no_move);
+            let may = self.may_move(stream);
             let named = device.as_deref();
             let sink = if named.is_some() { self.sink_by_name(named) } else { self.default_sink() };
             if let Some(sink) = sink.filter(|_| may) {

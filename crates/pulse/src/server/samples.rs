@@ -142,6 +142,7 @@ impl Server {
             no_move: false,
             memory,
             placed: false,
+            misses: None,
             variable_rate: false,
             fail_on_suspend: false,
         };

@@ -36,16 +36,18 @@ impl Server {
     }
 
     /// The stream and those that start together with it.
-    fn group(&self, call: &Call, id: PlaybackId) -> Vec<PlaybackId> {
-        let sync = self.playbacks.get(&id).map(|stream| stream.sync);
-        let Some(client) = self.clients.get(&call.client) else { return vec![id] };
+    pub(super) fn group(&self, id: PlaybackId) -> Vec<PlaybackId> {
+        let Some(stream) = self.playbacks.get(&id) else { return Vec::new() };
+        let sync = Some(stream.sync);
+        let owner = stream.common.owner.and_then(|owner| self.clients.get(&owner.client));
+        let Some(client) = owner else { return vec![id] };
         let same = |other: &PlaybackId| *other == id || self.playbacks.get(other).map(|stream| stream.sync) == sync;
         client.playbacks().into_iter().filter(same).collect()
     }
 
     pub(super) fn drain(&mut self, call: &Call, channel: u32) -> Answered {
         let id = self.own_playback(call, channel)?;
-        for member in self.group(call, id) {
+        for member in self.group(id) {
             if let Some(playback) = self.playbacks.get_mut(&member) {
                 playback.queue.stop_prebuf();
             }
@@ -64,7 +66,7 @@ impl Server {
 
     pub(super) fn buffer_command(&mut self, call: &Call, command: BufferCommand, channel: u32) -> Answered {
         let id = self.own_playback(call, channel)?;
-        for member in self.group(call, id) {
+        for member in self.group(id) {
             let Some(playback) = self.playbacks.get_mut(&member) else { continue };
             let before = playback.queue.stored();
             match command {
@@ -98,7 +100,7 @@ impl Server {
         match stream {
             Stream::Playback(channel) => {
                 let id = self.own_playback(call, channel)?;
-                for member in self.group(call, id) {
+                for member in self.group(id) {
                     self.cork_playback(member, cork, call.now);
                 }
             }

@@ -1,6 +1,7 @@
 //! The server against `sspi`'s clients, and against one that goes the way of Windows' Negotiate: Kerberos first.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -422,6 +423,43 @@ async fn a_wrong_password_counts_once_for_its_user_in_every_form() {
                 assert_eq!(told.last().unwrap().error_code, Some(NStatusCode::LOGON_FAILURE));
             }
             assert_eq!((elsewhere(user), elsewhere("bob")), (100, 0), "{form:?}");
+        }
+    }
+}
+
+/// A client whose last message, the sealed credentials, is spoilt on the way.
+struct Spoilt(Box<dyn Client>);
+
+impl Client for Spoilt {
+    fn next(&mut self, reply: TsRequest) -> Result<(TsRequest, bool), String> {
+        let (mut request, last) = self.0.next(reply)?;
+        if let Some(byte) = request.auth_info.as_mut().and_then(|sealed| sealed.last_mut()) {
+            *byte ^= 1;
+        }
+        Ok((request, last))
+    }
+}
+
+#[tokio::test]
+async fn a_failure_after_a_proved_password_is_no_guess() {
+    let state = tempfile::tempdir().unwrap();
+    for form in FORMS {
+        let context = LoginContext {
+            security: Security::Nla,
+            certificate: ServerCertificate::load_or_create(state.path()).unwrap(),
+            accounts: Arc::new(accounts()),
+            throttle: Mutex::new(Throttle::new(ThrottleConfig::default())),
+            clock: Arc::new(Still),
+        };
+        for _ in 0..6 {
+            let (told, result) = attempt(&context, &mut Spoilt(client(form, 6, "ann", "right"))).await;
+            assert!(matches!(result, Err(LoginError::Denied { user }) if user == "ann"), "{form:?}");
+            assert!(told.len() > 1, "{form:?}: it came to the end before it was spoilt");
+        }
+        let mut throttle = context.throttle.lock().unwrap();
+        for address in [1, 9] {
+            let address = IpAddr::from([192, 0, 2, address]);
+            assert_eq!(throttle.attempt(Instant::ORIGIN, address, "ann", true), Some(Duration::ZERO), "{form:?}");
         }
     }
 }
