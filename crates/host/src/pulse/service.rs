@@ -31,8 +31,9 @@ const EVENTS: usize = 64;
 const ACCEPTS: usize = 16;
 /// Bytes read at once.
 const ROOM: usize = 64 * 1024;
-/// From so many playing streams on, packets are gathered, for so long.
+/// From so many playing streams on, packets are gathered.
 const CROWD: usize = 8;
+/// How long they are gathered where somebody waits for an answer, or for sound that is wanted now.
 const GATHER: Duration = Duration::from_millis(1);
 /// How long nobody is let in where the system gives no more files.
 const FULL: Duration = Duration::from_millis(500);
@@ -56,6 +57,10 @@ pub(super) struct Service<S> {
     own_user: u32,
     /// There were more events than were taken: there is no time to gather.
     pressed: bool,
+    /// In the last round clients sent nothing but sound.
+    only_sound: bool,
+    /// How long packets of sound are gathered: half of what lies between two passes.
+    half_period: Duration,
 }
 
 /// Whoever wants to come in.
@@ -89,6 +94,7 @@ impl<S: PulseSession> Service<S> {
             instance: getrandom::u32().map_err(io::Error::other)?,
             cookie: config.cookie,
         });
+        let half_period = config.period.to_duration() / 2;
         let streams = Streams::new(config, session, &mut server, wake.clone(), MonotonicClock.now())?;
         Ok(Self {
             server,
@@ -104,6 +110,8 @@ impl<S: PulseSession> Service<S> {
             sending: Vec::new(),
             own_user: rustix::process::geteuid().as_raw(),
             pressed: false,
+            only_sound: false,
+            half_period,
         })
     }
 
@@ -129,13 +137,15 @@ impl<S: PulseSession> Service<S> {
         }
     }
 
-    /// Where many play, each of them would wake the thread for itself in every period: their packets are let come together
-    /// for a moment. A pass is not kept waiting by it.
+    /// Where many play, each of them would wake the thread for itself in every period: their packets are let come together.
+    /// A pass is not kept waiting by it. What clients send is wanted at the next pass; so there is half a period's time,
+    /// but where the engine could take more already, or where a client has asked for something and may go on doing so.
     fn gather(&mut self) {
-        let crowd = self.streams.playing() >= CROWD;
-        if crowd && !self.pressed {
-            self.wake.wait(GATHER);
+        if self.pressed || self.streams.playing() < CROWD {
+            return;
         }
+        let calm = self.only_sound && !self.streams.is_hungry();
+        self.wake.wait(if calm { self.half_period.max(GATHER) } else { GATHER });
     }
 
     /// How long there is nothing to do but what events say; none: for ever.
@@ -151,6 +161,7 @@ impl<S: PulseSession> Service<S> {
 
     fn round(&mut self, events: &[epoll::Event]) {
         let now = now();
+        let requests = self.server.requests();
         self.pressed = events.len() == EVENTS;
         if self.full_until.is_some_and(|until| until <= now.at) {
             self.full_until = None;
@@ -176,6 +187,7 @@ impl<S: PulseSession> Service<S> {
         self.streams.handle_timeout(&mut self.server, now);
         self.settle(now);
         self.send(now);
+        self.only_sound = self.server.requests() == requests;
         self.streams.round_took(now.at, MonotonicClock.now().saturating_since(now.at));
     }
 

@@ -51,6 +51,8 @@ pub(super) struct Streams<S> {
     room: Vec<u8>,
     /// Streams of which the engine would have taken more than their clients had sent; kept to save its memory.
     hungry: Vec<PlaybackId>,
+    /// Streams of which something was given to the engine after the last pass.
+    playing: usize,
 }
 
 /// The format of a device's mix as clients see it.
@@ -101,6 +103,7 @@ impl<S: PulseSession> Streams<S> {
             onward: Duration::ZERO,
             room: Vec::new(),
             hungry: Vec::new(),
+            playing: 0,
         })
     }
 
@@ -188,8 +191,9 @@ impl<S: PulseSession> Streams<S> {
             volume,
             muted,
             paused,
-            // Room for the longest lead, and for the silence that comes first where one stream takes another's place.
-            capacity: self.lead.longest() * 3,
+            // Room for the longest lead, and not much more: the queue is a ring, so that all of it goes through the
+            // processor's caches again and again, that of every stream.
+            capacity: self.lead.longest() + self.config.period.to_duration(),
             notify: Some(self.wake.clone()),
             ..StreamConfig::new(name, adapter.format())
         };
@@ -388,9 +392,15 @@ impl<S: PulseSession> Streams<S> {
         Ok(())
     }
 
-    /// How many streams are there to be played.
+    /// How many streams were played at the last pass. Where no pass comes any more, some that have stopped since may be
+    /// among them.
     pub(super) fn playing(&self) -> usize {
-        self.feeds.len()
+        self.playing
+    }
+
+    /// Whether the engine would take more of a stream than its client has sent so far.
+    pub(super) fn is_hungry(&self) -> bool {
+        !self.hungry.is_empty()
     }
 
     fn timing(&self, passed: bool) -> Timing {
@@ -421,10 +431,12 @@ impl<S: PulseSession> Streams<S> {
         let timing = self.timing(true);
         let (mut late, mut onward) = (false, None);
         self.hungry.clear();
+        self.playing = 0;
         for (id, feed) in &mut self.feeds {
             let look = feed.top_up(*id, server, now, timing, &mut self.room);
             late |= look.late;
             onward = onward.max(look.onward);
+            self.playing += usize::from(look.given);
             if look.hungry {
                 self.hungry.push(*id);
             }

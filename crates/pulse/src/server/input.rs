@@ -46,12 +46,22 @@ impl Server {
         bytes.len() - rest.len()
     }
 
+    /// How many packets clients have sent so far, blocks of sound not counted: whether this has changed says whether somebody
+    /// may be waiting for an answer.
+    #[must_use]
+    pub const fn requests(&self) -> u64 {
+        self.requests
+    }
+
     /// Handles the next piece; no, where the bytes are used up.
     fn piece(&mut self, id: ClientId, rest: &mut &[u8], now: Now) -> Result<bool, Breach> {
         let Some(client) = self.clients.get_mut(&id) else { return Ok(false) };
         match client.frames.next(rest)? {
             None => return Ok(false),
-            Some(Piece::Packet(packet)) => self.packet(id, &packet, now)?,
+            Some(Piece::Packet(packet)) => {
+                self.requests = self.requests.wrapping_add(1);
+                self.packet(id, &packet, now)?;
+            }
             Some(Piece::Sound { descriptor, bytes, first, .. }) => {
                 if client.admitted {
                     self.sound(id, descriptor, bytes, first, now);

@@ -103,6 +103,8 @@ pub struct Server {
     /// Whose output is not empty.
     with_output: BTreeSet<ClientId>,
     timers: BTreeSet<(Instant, Timer)>,
+    /// Packets that clients have sent, sound not counted.
+    requests: u64,
     /// When the last call was that said so.
     now: Now,
     client_indices: Indices,
@@ -161,6 +163,7 @@ impl Server {
             listeners: BTreeSet::new(),
             with_output: BTreeSet::new(),
             timers: BTreeSet::new(),
+            requests: 0,
             now: Now { at: Instant::ORIGIN, wall: WallTime::default() },
             client_indices: Indices::default(),
             sink_indices: Indices::default(),
