@@ -31,9 +31,7 @@ const EVENTS: usize = 64;
 const ACCEPTS: usize = 16;
 /// Bytes read at once.
 const ROOM: usize = 64 * 1024;
-/// From so many playing streams on, packets are gathered.
-const CROWD: usize = 8;
-/// How long they are gathered where somebody waits for an answer, or for sound that is wanted now.
+/// How long the packets of many streams are gathered where somebody waits for an answer, or for sound that is wanted now.
 const GATHER: Duration = Duration::from_millis(1);
 /// How long nobody is let in where the system gives no more files.
 const FULL: Duration = Duration::from_millis(500);
@@ -141,7 +139,7 @@ impl<S: PulseSession> Service<S> {
     /// A pass is not kept waiting by it. What clients send is wanted at the next pass; so there is half a period's time,
     /// but where the engine could take more already, or where a client has asked for something and may go on doing so.
     fn gather(&mut self) {
-        if self.pressed || self.streams.playing() < CROWD {
+        if self.pressed || !self.streams.is_crowd() {
             return;
         }
         let calm = self.only_sound && !self.streams.is_hungry();
@@ -236,6 +234,8 @@ impl<S: PulseSession> Service<S> {
         }
         match flow {
             Flow::Over => self.drop_client(client),
+            // What there is to be sent is sent at the end of the round, and most of the time nothing is left then.
+            Flow::Goes if !self.server.output(client).is_empty() => {}
             Flow::Goes => self.arm(client),
         }
     }

@@ -27,6 +27,8 @@ use super::{PulseConfig, PulseSession};
 const LINGER: Duration = Duration::from_millis(300);
 /// After which time the engine is asked again where it was too busy.
 const TRY_AGAIN: Duration = Duration::from_millis(50);
+/// From so many playing streams on, clients are asked less often, and their packets are gathered.
+const CROWD: usize = 8;
 /// How much recorded sound waits for the thread at most.
 const RECORDED: Duration = Duration::from_millis(500);
 
@@ -392,10 +394,9 @@ impl<S: PulseSession> Streams<S> {
         Ok(())
     }
 
-    /// How many streams were played at the last pass. Where no pass comes any more, some that have stopped since may be
-    /// among them.
-    pub(super) fn playing(&self) -> usize {
-        self.playing
+    /// Whether so many streams were played at the last pass that what each of them costs is worth a wait.
+    pub(super) fn is_crowd(&self) -> bool {
+        self.playing >= CROWD
     }
 
     /// Whether the engine would take more of a stream than its client has sent so far.
@@ -451,6 +452,8 @@ impl<S: PulseSession> Streams<S> {
                 }
             }
         }
+        let period = self.config.period.to_duration().as_micros();
+        server.set_pace(if self.is_crowd() { u64::try_from(period).ok() } else { None });
         if let Some(onward) = onward {
             self.onward = onward;
         }
