@@ -117,17 +117,18 @@ def quality(server, hertz):
     place = np.arange(44_100 * 5 // 2) / 44_100
     sine = (0.5 * np.sin(2 * np.pi * hertz * place)).astype(np.float32)
     shape = ["--raw", "--format=float32le", "--channels=2"]
-    with tempfile.NamedTemporaryFile(suffix=".raw") as played:
+    with tempfile.NamedTemporaryFile(suffix=".raw") as played, tempfile.NamedTemporaryFile(suffix=".raw") as recorded:
         played.write(np.stack([sine, sine], 1).tobytes())
         played.flush()
-        ear = server.popen("parec", f"--device={server.sink}.monitor", "--rate=48000", "--latency-msec=50", *shape, stdout=subprocess.PIPE)
+        ear = server.popen("parec", f"--device={server.sink}.monitor", "--rate=48000", "--latency-msec=50", *shape,
+                           stdout=recorded)
         # PipeWire takes its time until a new client has sound.
         time.sleep(3)
         server.client("pacat", "--playback", f"--device={server.sink}", "--rate=44100", *shape, played.name)
         time.sleep(0.7)
         ear.terminate()
-        heard = ear.stdout.read()
         ear.wait()
+        heard = pathlib.Path(recorded.name).read_bytes()
     left = np.frombuffer(heard[: len(heard) // 8 * 8], np.float32)[::2].astype(float)
     begin = np.flatnonzero(np.abs(left) > 0.05)
     if len(begin) == 0 or len(left) < begin[0] + 96_000:
