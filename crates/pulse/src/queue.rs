@@ -45,6 +45,9 @@ pub(crate) struct Queue {
     finite: bool,
     missing: i64,
     requested: i64,
+    /// How seldom the client is asked: the host's period and its bytes, and by how much the target is exceeded for it.
+    pace: Option<(u64, i64)>,
+    extra: i64,
     silence: u8,
     stored: usize,
 }
@@ -65,6 +68,8 @@ impl Queue {
             finite: false,
             missing: 0,
             requested: 0,
+            pace: None,
+            extra: 0,
             silence,
             stored: 0,
         };
@@ -91,6 +96,8 @@ impl Queue {
     pub(crate) fn apply(&mut self, attr: &BufferAttr) {
         let up = |value: u32| (i64::from(value) + self.frame - 1) / self.frame * self.frame;
         let down = |value: u32| i64::from(value) / self.frame * self.frame;
+        self.pace = None;
+        self.missing -= std::mem::take(&mut self.extra);
         self.max_length = up(attr.max_length).max(self.frame);
         let before = self.target;
         let target = if attr.target_length == 0 { self.max_length } else { up(attr.target_length) };
@@ -278,9 +285,30 @@ impl Queue {
         total
     }
 
+    /// Sets that the client is asked about every second time that the host pulls, a period of so many microseconds each
+    /// time; none: as soon as the least request is missing. `bytes` says how many bytes a period has.
+    ///
+    /// A tenth more than two periods are asked for then, where the target is shorter: with what the host keeps ahead, a client
+    /// has as long to answer as one that is asked each time.
+    pub(crate) fn set_pace(&mut self, period: Option<u64>, bytes: impl FnOnce(u64) -> u64) {
+        if self.pace.map(|(micros, _)| micros) == period {
+            return;
+        }
+        self.pace = period.map(|micros| (micros, i64::try_from(bytes(micros)).unwrap_or(FAR).min(FAR >> 2)));
+        let wanted = self.pace.map_or(0, |(_, bytes)| bytes * 2 + bytes / 10 - self.target);
+        let extra = wanted.clamp(0, self.max_length - self.target) / self.frame * self.frame;
+        self.missing = self.missing.saturating_add(extra - self.extra).clamp(-FAR, FAR);
+        self.extra = extra;
+    }
+
+    /// Whether the client need not be asked yet, as there is enough for the host's next pull.
+    fn can_wait(&self) -> bool {
+        self.pace.is_some_and(|(_, bytes)| self.missing < bytes * 2 && self.length() >= bytes + bytes / 20)
+    }
+
     /// How many bytes to ask the client for now; counted as asked for.
     pub(crate) fn pop_missing(&mut self) -> u32 {
-        if self.missing <= 0 || self.missing < self.min_request && !self.prebuf_active() {
+        if self.missing <= 0 || !self.prebuf_active() && (self.missing < self.min_request || self.can_wait()) {
             return 0;
         }
         let missing = std::mem::take(&mut self.missing);

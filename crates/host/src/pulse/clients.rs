@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::epoll;
 use rustix::io::Errno;
-use rustix::net::SendFlags;
+use rustix::net::{RecvFlags, SendFlags};
 use soundpost_pulse::{ClientId, Now, Server};
 
 /// The most that is read from one client in a round.
@@ -47,9 +47,9 @@ impl Connection {
         }
         let mut read = 0;
         while read < READ && server.wants_input(id) {
-            match rustix::io::read(&self.socket, &mut *room) {
-                Ok(0) => return Flow::Over,
-                Ok(count) => {
+            match rustix::net::recv(&self.socket, &mut *room, RecvFlags::DONTWAIT) {
+                Ok((0, _)) => return Flow::Over,
+                Ok((count, _)) => {
                     read += count;
                     let bytes = room.get(..count).unwrap_or_default();
                     let taken = server.handle_input(id, bytes, now);

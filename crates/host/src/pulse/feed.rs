@@ -45,6 +45,8 @@ pub(super) struct Look {
     pub(super) onward: Option<Duration>,
     /// The engine would have taken more than the client has sent so far.
     pub(super) hungry: bool,
+    /// The engine has been given something.
+    pub(super) given: bool,
 }
 
 /// When a stream is topped up, and how far.
@@ -150,6 +152,7 @@ impl Feed {
         }
         let written = self.writer.write(sound);
         self.written = self.written.saturating_add(u64::from(written.get()));
+        look.given = !written.is_zero();
         look
     }
 

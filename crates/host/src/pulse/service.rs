@@ -56,6 +56,10 @@ pub(super) struct Service<S> {
     /// The log knows that somebody is turned away.
     turned_away: bool,
     owner: u32,
+    /// In the last round clients sent nothing but sound.
+    only_sound: bool,
+    /// Half of what lies between two passes.
+    half_period: Duration,
 }
 
 /// Whoever wants to come in.
@@ -90,7 +94,7 @@ impl<S: PulseSession> Service<S> {
             instance: getrandom::u32().map_err(io::Error::other)?,
             cookie: config.cookie,
         });
-        let owner = config.owner;
+        let (owner, half_period) = (config.owner, config.period.to_duration() / 2);
         let streams = Streams::new(config, session, &mut server, wake, MonotonicClock.now())?;
         Ok(Self {
             server,
@@ -107,12 +111,21 @@ impl<S: PulseSession> Service<S> {
             admitted: BTreeSet::new(),
             turned_away: false,
             owner,
+            only_sound: true,
+            half_period,
         })
     }
 
-    /// How many streams are there to be played.
-    pub(super) fn playing(&self) -> usize {
-        self.streams.playing()
+    /// Whether so many streams are played that what each of them costs is worth a wait.
+    pub(super) fn is_crowd(&self) -> bool {
+        self.streams.is_crowd()
+    }
+
+    /// How long the thread may wait for packets of sound to come together: what clients send is wanted at the next pass, so
+    /// there is half a period's time; none where the engine could take more already, or where a client has asked for
+    /// something and may go on doing so.
+    pub(super) fn calm(&self) -> Option<Duration> {
+        (self.only_sound && !self.streams.is_hungry()).then_some(self.half_period)
     }
 
     /// A device that is there from now on.
@@ -152,8 +165,10 @@ impl<S: PulseSession> Service<S> {
         let due = self.next_timeout().is_some_and(|at| at <= now.at);
         let passed = passed && !self.streams.is_idle();
         if !passed && !due && !events.iter().any(|event| own(&event) && event.data.u64() != WAKE) {
+            self.only_sound = true;
             return;
         }
+        let requests = self.server.requests();
         if self.full_until.is_some_and(|until| until <= now.at) {
             self.full_until = None;
             self.listen(true);
@@ -180,6 +195,7 @@ impl<S: PulseSession> Service<S> {
         self.streams.handle_timeout(&mut self.server, now);
         self.settle(now);
         self.send(now);
+        self.only_sound = self.server.requests() == requests;
         self.streams.round_took(now.at, MonotonicClock.now().saturating_since(now.at));
     }
 
@@ -238,6 +254,8 @@ impl<S: PulseSession> Service<S> {
         }
         match flow {
             Flow::Over => self.drop_client(client),
+            // What there is to be sent is sent at the end of the round, and most of the time nothing is left then.
+            Flow::Goes if !self.server.output(client).is_empty() => {}
             Flow::Goes => self.arm(client),
         }
     }

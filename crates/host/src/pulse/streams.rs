@@ -31,6 +31,8 @@ const LINGER: Duration = Duration::from_millis(300);
 const MOST_ENDING: usize = 128;
 /// After which time the engine is asked again where it was too busy.
 const TRY_AGAIN: Duration = Duration::from_millis(50);
+/// From so many playing streams on, clients are asked less often, and their packets are gathered.
+const CROWD: usize = 8;
 /// How much recorded sound waits for the thread at most.
 const RECORDED: Duration = Duration::from_millis(500);
 
@@ -49,6 +51,8 @@ pub(super) struct Streams<S> {
     room: Vec<u8>,
     /// Streams of which the engine would have taken more than their clients had sent; kept to save its memory.
     hungry: Vec<PlaybackId>,
+    /// Streams of which something was given to the engine after the last pass.
+    playing: usize,
 }
 
 /// The format of a device's mix as clients see it.
@@ -93,6 +97,7 @@ impl<S: PulseSession> Streams<S> {
             lead,
             room: Vec::new(),
             hungry: Vec::new(),
+            playing: 0,
         })
     }
 
@@ -210,8 +215,9 @@ impl<S: PulseSession> Streams<S> {
             volume,
             muted,
             paused,
-            // Room for the longest lead, and for the silence that comes first where one stream takes another's place.
-            capacity: self.lead.longest() * 3,
+            // Room for the longest lead, and not much more: the queue is a ring, so that all of it goes through the
+            // processor's caches again and again, that of every stream.
+            capacity: self.lead.longest() + self.config.period.to_duration(),
             notify: Some(self.wake.clone()),
             ..StreamConfig::new(name, adapter.format())
         };
@@ -419,9 +425,14 @@ impl<S: PulseSession> Streams<S> {
         Ok(())
     }
 
-    /// How many streams are there to be played.
-    pub(super) fn playing(&self) -> usize {
-        self.feeds.len()
+    /// Whether so many streams were played at the last pass that what each of them costs is worth a wait.
+    pub(super) fn is_crowd(&self) -> bool {
+        self.playing >= CROWD
+    }
+
+    /// Whether the engine would take more of a stream than its client has sent so far.
+    pub(super) fn is_hungry(&self) -> bool {
+        !self.hungry.is_empty()
     }
 
     /// Whether a pass is of interest.
@@ -461,11 +472,13 @@ impl<S: PulseSession> Streams<S> {
         self.look(true);
         let mut late = false;
         self.hungry.clear();
+        self.playing = 0;
         for (id, feed) in &mut self.feeds {
             let Some(timing) = self.devices.timing(feed.sink) else { continue };
             let look = feed.top_up(*id, server, now, timing, &mut self.room);
             late |= look.late;
             self.devices.note(feed.sink, look.onward);
+            self.playing += usize::from(look.given);
             if look.hungry {
                 self.hungry.push(*id);
             }
@@ -480,6 +493,8 @@ impl<S: PulseSession> Streams<S> {
                 }
             }
         }
+        let period = self.config.period.to_duration().as_micros();
+        server.set_pace(if self.is_crowd() { u64::try_from(period).ok() } else { None });
         if self.lead.learn(late, now.at) {
             tracing::debug!(lead = ?self.lead.get(), late, "sound kept ahead for applications");
         }

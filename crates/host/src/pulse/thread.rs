@@ -22,8 +22,7 @@ use crate::clock::MonotonicClock;
 pub(super) const WAKE: u64 = 0;
 /// Events taken from epoll at once.
 const EVENTS: usize = 64;
-/// From so many playing streams on, packets are gathered, for so long.
-const CROWD: usize = 8;
+/// How long the packets of many streams are gathered where somebody waits for an answer, or for sound that is wanted now.
 const GATHER: Duration = Duration::from_millis(1);
 
 /// What other threads want of this one, in order.
@@ -112,13 +111,14 @@ impl<S: PulseSession> Thread<S> {
         }
     }
 
-    /// Where many play, each of them would wake the thread for itself in every period: their packets are let come together
-    /// for a moment. A pass is not kept waiting by it.
+    /// Where many play, each of them would wake the thread for itself in every period: their packets are let come together.
+    /// A pass is not kept waiting by it.
     fn gather(&mut self) {
-        let crowd = self.services.iter().map(Service::playing).sum::<usize>() >= CROWD;
-        if crowd && !self.pressed {
-            self.wake.wait(GATHER);
+        if self.pressed || !self.services.iter().any(Service::is_crowd) {
+            return;
         }
+        let calm = self.services.iter().map(Service::calm).min().flatten();
+        self.wake.wait(calm.unwrap_or_default().max(GATHER));
     }
 
     /// How long there is nothing to do but what events say; none: for ever.

@@ -143,6 +143,45 @@ fn a_running_stream_takes_no_memory_and_an_empty_one_has_none() {
     assert_eq!(queue.pieces.capacity(), 0);
 }
 
+#[test]
+fn with_a_pace_it_asks_every_second_time_and_for_no_more_once_that_is_over() {
+    // 15 ms in a format of 100 bytes a millisecond, pulled 10 ms at a time; the client sends what it is asked for at once.
+    let mut queue = Queue::new(0, &attr(100_000, 1500, 100, 500), 2, 0);
+    let ask_and_send = |queue: &mut Queue| {
+        let asked = queue.pop_missing();
+        queue.push(&vec![1; usize::try_from(asked).expect("a length")]).expect("room");
+        asked
+    };
+    assert_eq!(ask_and_send(&mut queue), 1500);
+    assert_eq!(popped(&mut queue, 1000).len(), 1000);
+    assert_eq!(ask_and_send(&mut queue), 1000, "without a pace, after each pull");
+    queue.set_pace(Some(10_000), |micros| micros / 10);
+    assert_eq!(ask_and_send(&mut queue), 0, "there is enough for the next pull");
+    assert_eq!(popped(&mut queue, 1000).len(), 1000);
+    assert_eq!(ask_and_send(&mut queue), 1600, "once, for what two pulls and a tenth need");
+    for _ in 0..10 {
+        assert_eq!(popped(&mut queue, 1000).len(), 1000);
+        queue.set_pace(Some(10_000), |_| 7);
+        assert_eq!(ask_and_send(&mut queue), 0);
+        assert_eq!(popped(&mut queue, 1000).len(), 1000);
+        assert_eq!(ask_and_send(&mut queue), 2000);
+    }
+    // A client that has not answered in time is asked as soon as the next pull would find too little.
+    assert_eq!(popped(&mut queue, 1060).len(), 1060);
+    assert_eq!(ask_and_send(&mut queue), 1060);
+    queue.set_pace(None, |_| 0);
+    assert_eq!(popped(&mut queue, 1000).len(), 1000);
+    assert_eq!(ask_and_send(&mut queue), 0, "600 of these were more than the client had asked for");
+    assert_eq!(popped(&mut queue, 1000).len(), 1000);
+    assert_eq!(ask_and_send(&mut queue), 1400);
+    assert_eq!(queue.length(), 1500);
+    // A buffer that may not be longer is not made longer.
+    let mut queue = Queue::new(0, &attr(1500, 1500, 100, 500), 2, 0);
+    assert_eq!(queue.pop_missing(), 1500);
+    queue.set_pace(Some(10_000), |micros| micros / 10);
+    assert_eq!(queue.pop_missing(), 0);
+}
+
 /// The same with a plain map from index to byte.
 #[derive(Default)]
 struct Model {

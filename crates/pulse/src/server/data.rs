@@ -71,6 +71,14 @@ impl Server {
         filled
     }
 
+    /// Sets how often clients are asked for more. None, at first: after each pull, where their least request is missing. A
+    /// number of microseconds, the host's time between two pulls: about every second time, which halves what a client with
+    /// a short buffer costs; what it sends at a time is twice as long, and its buffer is kept up to a tenth more than two
+    /// periods long where it would be shorter. What a client reads as latency has that in it.
+    pub const fn set_pace(&mut self, period: Option<u64>) {
+        self.pace = period;
+    }
+
     /// How many bytes [`pull`](Self::pull) would give now, in whole frames. A host that keeps some sound ahead asks for no
     /// more than this while it has enough itself: the stream runs dry only when the host does. 0 while the stream waits for
     /// its prebuffer or is corked; without prebuffering, as many as are asked for.
@@ -138,6 +146,8 @@ impl Server {
         let owner = playback.common.owner;
         let reads = || owner.and_then(|o| self.clients.get(&o.client)).is_none_or(|c| c.output.len() <= GATHER);
         let asks = !playback.queue.runs_on() || reads();
+        let spec = &playback.common.spec;
+        playback.queue.set_pace(self.pace, |micros| spec.bytes_covering(micros));
         let missing = if asks { playback.queue.pop_missing() } else { 0 };
         if missing > 0
             && let Some(owner) = owner

@@ -55,12 +55,20 @@ impl Server {
         bytes.len() - rest.len()
     }
 
+    /// How many packets clients have sent so far, blocks of sound not counted: whether this has changed says whether somebody
+    /// may be waiting for an answer.
+    #[must_use]
+    pub const fn requests(&self) -> u64 {
+        self.requests
+    }
+
     /// Handles the next piece, and says what it was; none, where the bytes are used up.
     fn piece(&mut self, id: ClientId, rest: &mut &[u8], now: Now) -> Result<Option<Kind>, Breach> {
         let Some(client) = self.clients.get_mut(&id) else { return Ok(None) };
         match client.frames.next(rest)? {
             None => Ok(None),
             Some(Piece::Packet(packet)) => {
+                self.requests = self.requests.wrapping_add(1);
                 self.packet(id, &packet, now)?;
                 Ok(Some(Kind::Request))
             }

@@ -108,6 +108,10 @@ pub struct Server {
     /// Whose output is not empty.
     with_output: BTreeSet<ClientId>,
     timers: BTreeSet<(Instant, Timer)>,
+    /// Packets that clients have sent, sound not counted.
+    requests: u64,
+    /// The host's period in microseconds, where clients are asked every second time.
+    pace: Option<u64>,
     /// When the last call was that said so.
     now: Now,
     client_indices: Indices,
@@ -166,6 +170,8 @@ impl Server {
             listeners: BTreeSet::new(),
             with_output: BTreeSet::new(),
             timers: BTreeSet::new(),
+            requests: 0,
+            pace: None,
             now: Now { at: Instant::ORIGIN, wall: WallTime::default() },
             client_indices: Indices::default(),
             sink_indices: Indices::default(),

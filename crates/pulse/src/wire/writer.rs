@@ -118,13 +118,13 @@ impl Short {
         let body = 10 + 5 * values.len();
         let head = descriptor(u32::try_from(body).unwrap_or(0), u32::MAX);
         let numbers = [command_number(command), UNASKED].into_iter().chain(values.iter().copied());
-        let tagged = numbers.flat_map(|number| {
-            let [a, b, c, d] = number.to_be_bytes();
-            [b'L', a, b, c, d]
-        });
         let mut bytes = [0; 40];
-        for (to, from) in bytes.iter_mut().zip(head.into_iter().chain(tagged)) {
-            *to = from;
+        if let Some((place, tagged)) = bytes.split_first_chunk_mut() {
+            *place = head;
+            for (place, number) in tagged.as_chunks_mut().0.iter_mut().zip(numbers) {
+                let [a, b, c, d] = number.to_be_bytes();
+                *place = [b'L', a, b, c, d];
+            }
         }
         Self { bytes, length: 20 + body }
     }
