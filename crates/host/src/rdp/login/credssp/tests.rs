@@ -446,7 +446,7 @@ async fn a_failure_after_a_proved_password_is_no_guess() {
     for form in FORMS {
         let mut certificate = ServerCertificate::load_or_create(state.path()).unwrap();
         // The key that the clients here bind to, or it would end before the password is proved.
-        certificate.public_key = KEY.to_vec();
+        certificate.public_key = KEY.into();
         let context = LoginContext {
             security: Security::Nla,
             certificate,
