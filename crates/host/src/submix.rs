@@ -1,12 +1,12 @@
 //! A device that is heard through another: a render endpoint whose sound is a stream of that other device.
 //!
 //! Both devices must have the same rate, and be of the same session, so that the same real-time thread runs their passes.
-//! Where the other device's pass comes first, the sound is heard a period later.
+//! The sound is heard a period later than what is played on the other device itself.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use soundpost_core::{Clock, FrameCount, Hns, Instant};
+use soundpost_core::{Clock, FrameCount, FramePosition, Hns, Instant};
 use soundpost_endpoint::stock::{ClockControl, ClockedControl, PacketBuffer, RateOffset, RenderClock, StockConfig};
 use soundpost_endpoint::{BufferFlag, CurrentPadding, Endpoint, EndpointRt, OutputEndpointRt, Position};
 use soundpost_engine::StreamWriter;
@@ -29,7 +29,7 @@ impl Onward {
 #[must_use]
 pub fn submix(writer: StreamWriter, clock: Arc<dyn Clock>) -> (Endpoint, Arc<Onward>) {
     let format = writer.format();
-    // Its own clock stands still: it takes what it is given when it is given it, and never runs dry.
+    // Its own clock stands still: what it plays is what the other device takes.
     let still = ClockControl::new(format.rate, RateOffset::NONE, Arc::new(Still));
     let onward = Arc::new(Onward::default());
     let realtime =
@@ -56,10 +56,14 @@ struct Submix {
 
 impl EndpointRt for Submix {
     fn current_padding(&mut self) -> CurrentPadding {
-        let written = self.positions.written();
+        // What the other device has not taken yet is what waits here: the engine keeps a packet of it in store, so that it
+        // does not matter which of the two devices' passes comes first.
+        let queued = self.writer.queued();
         let record = self.positions.padding().position;
-        let position = Position { device: written, padding: 0, time: self.clock.now().as_hns(), ..record };
-        CurrentPadding { time: Hns::ZERO, position }
+        let device = FramePosition::new(self.positions.written().get().saturating_sub(u64::from(queued.get())));
+        let (padding, time) = (u64::from(queued.get()), self.clock.now().as_hns());
+        let position = Position { device, padding, time, ..record };
+        CurrentPadding { time: self.buffer.format().rate.hns_of(padding), position }
     }
 
     fn processing_complete(&mut self) {}

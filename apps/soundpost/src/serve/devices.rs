@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use soundpost_core::{Format, Gain, Hns, SampleFormat, SampleRate};
+use soundpost_core::{Format, FrameCount, Gain, Hns, SampleFormat, SampleRate};
 use soundpost_endpoint::DataFlow;
 use soundpost_endpoint::stock::{self, StockConfig, TestSignal, Tone};
 use soundpost_engine::{DeviceConfig, DeviceId, EngineError, StreamConfig, StreamId};
@@ -118,8 +118,11 @@ impl Devices {
         let (name, endpoint) = match endpoint {
             DeviceEndpoint::Listeners => {
                 let mix = Format { sample: SampleFormat::F32, ..mix };
+                let packets = self.rate.frames_in_duration(self.period.to_duration() * 2);
                 let config = StreamConfig {
                     capacity: Duration::from_millis(100),
+                    // What is kept in store, and a packet: whichever device's pass comes first, there is one.
+                    prebuffer: FrameCount::new(u32::try_from(packets).unwrap_or(u32::MAX)),
                     ..StreamConfig::new(&opened.settings.description, mix)
                 };
                 let (stream, writer) = self.hub.open_stream(session, config)?;
