@@ -44,7 +44,7 @@ const GUARDS: &str = "soundpost-guards";
 pub(crate) const TABLE: &[Row] = &[
     Row { name: CORE, internal: &[], external: Only(&[]) },
     Row { name: ENDPOINT, internal: &[CORE], external: Only(&["loom", "thiserror"]) },
-    Row { name: DSP, internal: &[CORE], external: Only(&["rubato", "thiserror"]) },
+    Row { name: DSP, internal: &[CORE], external: Only(&["pulp", "rubato", "thiserror"]) },
     Row { name: QUEUE, internal: &[CORE], external: Only(&["loom", "rtrb"]) },
     Row { name: RT, internal: &[CORE, DSP, ENDPOINT, QUEUE], external: Only(&[]) },
     Row { name: ENGINE, internal: &[CORE, DSP, ENDPOINT, QUEUE, RT], external: Only(&["thiserror"]) },

@@ -216,7 +216,8 @@ fn finish(recordings: Vec<Recording>) -> bool {
         let path = recording.path().to_owned();
         is_whole(&path, recording)
     };
-    recordings.into_iter().map(whole).fold(true, |all, one| all && one)
+    // Each is closed, also after one that is not whole.
+    recordings.into_iter().map(whole).filter(|whole| !whole).count() == 0
 }
 
 /// Closes a recording, and says in the log how it went.

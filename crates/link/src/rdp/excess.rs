@@ -89,7 +89,7 @@ impl Excess {
             self.last = None;
             return None;
         }
-        let Some(last) = self.last.replace(above) else { return None };
+        let last = self.last.replace(above)?;
         let out = last.min(above).saturating_sub(Self::MARGIN).min(Self::MOST_AT_ONCE);
         self.last = None;
         self.hoped = Some(median.saturating_sub(out / 2));
