@@ -89,7 +89,7 @@ pub struct Resampled {
 }
 
 impl Resampler {
-    /// Builds the filter's table (a few milliseconds) and all memory that will ever be used.
+    /// Builds the filter's table (a few milliseconds), if no stream of that ratio has it yet, and all memory that will ever be used.
     ///
     /// # Errors
     /// [`ResamplerError`] for an empty block or too large a trim.
@@ -110,7 +110,7 @@ impl Resampler {
     }
 
     /// How long sound stays inside, in output frames (rounded to the nearest): what goes in with frame `n` comes out
-    /// `delay` frames after frame `n · to / from`. 80 frames at the lower rate: 1.8 ms between 44.1 and 48 kHz.
+    /// `delay` frames after frame `n · to / from`. 48 or 80 frames at the lower rate: 1.1 ms from 44.1 to 48 kHz.
     ///
     /// The first frames that come out are thus silence. A trim does not change it.
     #[must_use]
