@@ -100,7 +100,8 @@ fn in_turns() {
     const MANY: usize = 50;
     // More than the processor's second cache: what a daemon does between two passes.
     let mut elsewhere = vec![1_u8; 8 << 20];
-    let bytes: Vec<Vec<u8>> = (0..MANY).map(|s| (0..4 * 441).map(|i| (s * 31 + i * 7) as u8).collect()).collect();
+    let bytes: Vec<Vec<u8>> =
+        (0..MANY).map(|s| (0..4 * 441).map(|i| (s * 31 + i * 7).to_le_bytes()[0]).collect()).collect();
     let sources: Vec<Vec<f32>> = bytes
         .iter()
         .map(|bytes| {
