@@ -74,9 +74,14 @@ fn every_frame_arrives_once_whatever_confirms_rate_and_period() {
             world.heard.len() + world.to_client.iter().filter(|(_, p)| p[0] == 13).count()
         );
         assert!(stats.waves.abs_diff(seconds * 100) <= 5, "{} waves in {seconds} s: {manners:?}", stats.waves);
-        for pair in world.heard.windows(2) {
-            assert_eq!(pair[1].frames.len() as u32 * 100, manners.rate);
-            assert_eq!(pair[1].stamp.wrapping_sub(pair[0].stamp), 10, "stamps are as even as the frames");
+        for (index, pair) in world.heard.windows(2).enumerate() {
+            // The first one has the headroom besides, one of the next what the engine's first packets leave over.
+            let usual = manners.rate / 100;
+            let frames = pair[1].frames.len() as u32;
+            assert!(frames == usual || index < 4 && (usual..usual * 2).contains(&frames), "{index}: {frames} frames");
+            let lasts = pair[0].frames.len() as u32 * 1_000 / manners.rate;
+            let apart = u32::from(pair[1].stamp.wrapping_sub(pair[0].stamp));
+            assert!((lasts..=lasts + 1).contains(&apart), "stamps are as even as the frames: {apart} for {lasts} ms");
             assert_eq!(pair[1].block, pair[0].block.wrapping_add(1));
         }
         if feedback != Feedback::None {
@@ -262,8 +267,10 @@ fn silence_is_not_sent_and_the_next_sound_is_whole_at_the_same_latency() {
         world.engine.as_mut().unwrap().silent = false;
         world.run(Duration::from_secs(2));
         let latencies = world.latencies(began);
-        assert!(latencies.iter().all(|latency| *latency <= 13 * MS), "{pause}: {:?}", latencies.iter().max());
-        assert!(latencies.iter().skip(2).all(|latency| *latency >= 10 * MS), "{pause}: {:?}", latencies.iter().min());
+        // Half of the lead, the headroom, and a pass that was late.
+        let (least, most) = (Duration::from_micros(11_500), Duration::from_micros(14_500));
+        assert!(latencies.iter().all(|latency| *latency <= most), "{pause}: {:?}", latencies.iter().max());
+        assert!(latencies.iter().skip(2).all(|latency| *latency >= least), "{pause}: {:?}", latencies.iter().min());
         world.engine.as_mut().unwrap().silent = true;
         world.run(pause * MS);
         let sent = world.audio.stats().waves;

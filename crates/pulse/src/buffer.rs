@@ -51,6 +51,9 @@ pub struct LatencyRange {
     pub min: u64,
     /// The longest.
     pub max: u64,
+    /// What it takes of a stream at once at most, where that is less than its latency. None: all of its latency, as where it
+    /// has run dry.
+    pub takes: Option<u64>,
 }
 
 impl LatencyRange {
@@ -92,8 +95,10 @@ pub fn playback(asked: BufferAttr, mode: LatencyMode, spec: &Spec, device: Laten
     if mode.adjust && !mode.early && target_micros >= latency {
         target_micros -= latency;
     }
-    // A device that has run dry takes its whole latency at once, and two requests' worth must be under way.
-    target_micros = target_micros.max(latency.saturating_add(request_micros.saturating_mul(2)));
+    let two = request_micros.saturating_mul(2);
+    // A device that has run dry takes its whole latency at once, and two requests' worth must be under way. One that is
+    // filled bit by bit asks meanwhile.
+    target_micros = target_micros.max(device.takes.map_or(latency.saturating_add(two), |takes| takes.max(two)));
     if spec.bytes_covering(target_micros) != spec.bytes_covering(asked_target) {
         target = narrow(spec.bytes_covering(target_micros));
     }
@@ -138,7 +143,7 @@ mod tests {
     use super::*;
     use crate::spec::default_map;
 
-    const DEVICE: LatencyRange = LatencyRange { min: 10_000, max: 200_000 };
+    const DEVICE: LatencyRange = LatencyRange { min: 10_000, max: 200_000, takes: None };
     const ANY: BufferAttr =
         BufferAttr { max_length: DEFAULT, target_length: DEFAULT, prebuf: DEFAULT, min_request: DEFAULT };
 
@@ -180,6 +185,20 @@ mod tests {
         let (attr, latency) = playback(asked, LatencyMode::default(), &cd(), DEVICE);
         // 10 ms + 2 × 566 µs are 490.9 frames.
         assert_eq!((attr.target_length, latency), (1964, 10_000));
+    }
+
+    #[test]
+    fn a_device_that_is_filled_bit_by_bit_leaves_less_for_the_buffer() {
+        let device = LatencyRange { min: 12_000, max: 12_000, takes: Some(10_000) };
+        // 20 ms in all: 12 are the device's, and of the 8 that are left a pass could not live.
+        let asked = BufferAttr { target_length: 3528, ..ANY };
+        let (attr, latency) = playback(asked, LatencyMode { adjust: true, early: false }, &cd(), device);
+        assert_eq!((attr.min_request, attr.target_length, latency), (880, 1764, 12_000));
+        // What a client sends every 10 ms begins to play with the first piece.
+        assert_eq!(attr.prebuf, 1764 - 880 + 4);
+        let asked = BufferAttr { target_length: 4, ..ANY };
+        let (attr, _) = playback(asked, LatencyMode::default(), &cd(), device);
+        assert_eq!(attr.target_length, 1764);
     }
 
     #[test]

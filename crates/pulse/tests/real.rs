@@ -282,7 +282,7 @@ fn real_parec_records_on_while_its_devices_latency_changes() {
         if turns.is_multiple_of(25) {
             // 5 to 95 ms: below and above what the client has asked for.
             let min = 5_000 + turns / 25 % 10 * 10_000;
-            let range = LatencyRange { min, max: min + 10_000 };
+            let range = LatencyRange { min, max: min + 10_000, takes: None };
             machine.rig.server.set_sink_range(machine.rig.sink, range, machine.rig.now);
         }
         machine.turn();

@@ -27,7 +27,7 @@ pub(crate) fn device(name: &str) -> DeviceConfig {
         name: CString::new(name).expect("no zero"),
         description: CString::new(format!("{name} described")).expect("no zero"),
         spec: spec(48_000),
-        range: LatencyRange { min: 10_000, max: 200_000 },
+        range: LatencyRange { min: 10_000, max: 200_000, takes: None },
         props: Props::new(),
         volume: None,
         muted: false,

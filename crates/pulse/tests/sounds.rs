@@ -445,7 +445,7 @@ fn a_device_that_gets_slower_makes_buffers_longer_and_newer_clients_hear_of_it()
                 _ => None,
             })
             .expect("a stream");
-        rig.server.set_sink_range(sink, LatencyRange { min: 100_000, max: 200_000 }, rig.now);
+        rig.server.set_sink_range(sink, LatencyRange { min: 100_000, max: 200_000, takes: None }, rig.now);
         client.receive(&mut rig);
         // 100 ms, and two requests of 20 ms.
         if version >= 15 {

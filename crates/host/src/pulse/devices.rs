@@ -72,7 +72,7 @@ impl Devices {
         &mut self,
         server: &mut Server,
         PulseDevice { name, description, flow, device, rate }: PulseDevice,
-        range: LatencyRange,
+        (sinks, sources): (LatencyRange, LatencyRange),
     ) -> Result<(), PulseStartError> {
         let (name, description) = (text(&name), text(&description));
         let icon = if flow == DataFlow::Render { c"audio-speakers" } else { c"audio-input-microphone" };
@@ -81,10 +81,12 @@ impl Devices {
         props.set_bytes(c"device.class", c"sound".to_bytes_with_nul());
         props.set_bytes(c"device.icon_name", icon.to_bytes_with_nul());
         let spec = mix_spec(rate)?;
+        let range = if flow == DataFlow::Render { sinks } else { sources };
         let config = DeviceConfig { name: name.clone(), description, spec, range, props, volume: None, muted: false };
         match flow {
             DataFlow::Render => {
                 let (sink, monitor) = server.add_sink(config)?;
+                server.set_source_range(monitor, sources);
                 let timing = Timing::default();
                 let side = SinkSide { name, device, rate, monitor, tapping: None, timing, onward: None };
                 self.sinks.insert(sink, side);
@@ -173,10 +175,10 @@ impl Devices {
     }
 
     /// Notes for each sink how its streams are topped up just now.
-    pub(super) fn look(&mut self, lead: Duration, passed: bool, behind: impl Fn(DeviceId) -> Hns) {
+    pub(super) fn look(&mut self, timing: Timing, behind: impl Fn(DeviceId) -> Hns) {
         for side in self.sinks.values_mut() {
             let guess = side.onward.take().unwrap_or(side.timing.guess);
-            side.timing = Timing { lead, behind: behind(side.device), guess, passed };
+            side.timing = Timing { behind: behind(side.device), guess, ..timing };
         }
     }
 

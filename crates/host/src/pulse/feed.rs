@@ -32,6 +32,8 @@ pub(super) struct Feed {
     /// Frames written, since the stream was opened.
     written: u64,
     underruns: u64,
+    /// It is playing; otherwise what comes next is a beginning.
+    playing: bool,
     /// Recordings of this stream alone.
     pub(super) directs: Vec<Direct>,
 }
@@ -57,8 +59,9 @@ pub(super) struct Timing {
     pub(super) behind: Hns,
     /// The time from the mix to the ear, for a stream of which nothing was mixed yet.
     pub(super) guess: Duration,
-    /// A pass has just been.
-    pub(super) passed: bool,
+    /// In what time the next one is.
+    pub(super) next_pass: Duration,
+    pub(super) period: Duration,
 }
 
 impl Feed {
@@ -81,6 +84,7 @@ impl Feed {
             heard: Heard::default(),
             written: 0,
             underruns: 0,
+            playing: false,
             directs: Vec::new(),
         }
     }
@@ -101,31 +105,39 @@ impl Feed {
         id: PlaybackId,
         server: &mut Server,
         now: Now,
-        Timing { lead, behind, guess, passed }: Timing,
+        timing: Timing,
         room: &mut Vec<u8>,
     ) -> Look {
+        let Timing { lead, behind, guess, .. } = timing;
         let mut look = Look::default();
         if self.corked || !self.readable {
             return look;
         }
         let rate = self.adapter.format().rate;
-        let queued = self.writer.queued();
+        let mut queued = self.writer.queued();
         let stats = self.writer.stats();
         let queued_then = rate.hns_of(u64::from(stats.queued.get()));
         if stats.frames > 0 && stats.latency > queued_then {
             look.onward = Some(Hns::new(stats.latency.get() - queued_then.get()).to_duration());
         }
-        if stats.underruns > self.underruns {
+        let dry = stats.underruns > self.underruns;
+        if dry {
             self.underruns = stats.underruns;
             look.late = self.full;
             self.heard.begin();
+            self.playing = false;
         }
         let target = FrameCount::new(u32::try_from(rate.frames_in_duration(lead)).unwrap_or(0));
-        let mut missing = target.saturating_sub(queued).min(self.writer.space());
         let there = self.adapter.frames_of(server.available(id));
+        if !self.playing && !there.is_zero() {
+            self.playing = true;
+            queued = self.wait_for_more(timing);
+        }
+        let mut missing = target.saturating_sub(queued).min(self.writer.space());
         self.full = there >= missing;
-        // A stream is dry, and its client told, when the engine has nothing more of it: until then it may still send.
-        if !(passed && queued.is_zero()) {
+        // A stream is dry, and its client told, when a pass has found nothing more of it, and the server has nothing either:
+        // until then its client may still send.
+        if !(dry && queued.is_zero() && there.is_zero()) {
             missing = missing.min(there);
         }
         look.hungry = !self.full;
@@ -144,6 +156,7 @@ impl Feed {
         if pulled < wanted {
             // It has run dry: the server says when there is more.
             self.readable = false;
+            self.playing = false;
             look.hungry = false;
         }
         let sound = self.adapter.for_engine(room.get(..pulled).unwrap_or_default());
@@ -154,6 +167,21 @@ impl Feed {
         self.written = self.written.saturating_add(u64::from(written.get()));
         look.given = !written.is_zero();
         look
+    }
+
+    /// A stream begins. Where the next pass comes so soon that the client cannot send more before it, that pass gets silence:
+    /// one that sends a period's worth in each period would otherwise run dry at once, or at the first time that it is late
+    /// a little. Answers what the engine has of it.
+    fn wait_for_more(&mut self, Timing { period, next_pass, .. }: Timing) -> FrameCount {
+        let queued = self.writer.queued();
+        if next_pass >= period / 2 || !queued.is_zero() {
+            return queued;
+        }
+        let frames = self.adapter.format().rate.frames_in_duration(period);
+        let frames = FrameCount::new(u32::try_from(frames).unwrap_or(0)).min(self.writer.space());
+        let written = self.writer.write(self.adapter.silence(frames));
+        self.written = self.written.saturating_add(u64::from(written.get()));
+        queued.saturating_add(written)
     }
 
     /// A new engine stream takes the place of the old one, which plays what it has: silence of that length comes first,
@@ -188,6 +216,7 @@ impl Feed {
     pub(super) fn begin(&mut self) {
         self.heard.begin();
         self.full = false;
+        self.playing = false;
     }
 
     /// Whether nothing was ever written.

@@ -121,6 +121,11 @@ impl<S: PulseSession> Service<S> {
         self.streams.is_crowd()
     }
 
+    /// Whether the thread may leave every second pass alone, as far as this session goes.
+    pub(super) fn strides(&self) -> bool {
+        self.streams.is_idle() || self.streams.is_throng()
+    }
+
     /// How long the thread may wait for packets of sound to come together: what clients send is wanted at the next pass, so
     /// there is half a period's time; none where the engine could take more already, or where a client has asked for
     /// something and may go on doing so.
@@ -159,11 +164,11 @@ impl<S: PulseSession> Service<S> {
     }
 
     /// What has happened: a pass, and what epoll has seen of this session and of others.
-    pub(super) fn round(&mut self, events: &[epoll::Event], passed: bool) {
+    pub(super) fn round(&mut self, events: &[epoll::Event]) {
         let now = now();
         let own = |event: &&epoll::Event| event.data.u64() / Self::STEP == self.base / Self::STEP;
         let due = self.next_timeout().is_some_and(|at| at <= now.at);
-        let passed = passed && !self.streams.is_idle();
+        let passed = self.streams.has_passed() && !self.streams.is_idle();
         if !passed && !due && !events.iter().any(|event| own(&event) && event.data.u64() != WAKE) {
             self.only_sound = true;
             return;
@@ -173,10 +178,11 @@ impl<S: PulseSession> Service<S> {
             self.full_until = None;
             self.listen(true);
         }
-        // What a pass has taken is given back before anything else: the next one comes at its time.
-        if passed {
-            self.streams.after_pass(&mut self.server, now);
-            self.settle(now);
+        // What a pass has taken is given back before anything else: the next one comes at its time. In a throng what
+        // clients have sent since the last look comes first, and may be what is given back.
+        let throng = self.streams.is_throng();
+        if passed && !throng {
+            self.after_pass(now);
         }
         let base = self.base;
         for event in events.iter().filter(|event| event.data.u64() / Self::STEP == base / Self::STEP) {
@@ -189,6 +195,9 @@ impl<S: PulseSession> Service<S> {
         for client in std::mem::take(&mut self.unfinished) {
             self.hear(u64::from(client.get()), epoll::EventFlags::IN, now);
         }
+        if passed && throng {
+            self.after_pass(now);
+        }
         self.server.handle_timeout(now);
         self.settle(now);
         self.streams.after_input(&mut self.server, now);
@@ -197,6 +206,11 @@ impl<S: PulseSession> Service<S> {
         self.send(now);
         self.only_sound = self.server.requests() == requests;
         self.streams.round_took(now.at, MonotonicClock.now().saturating_since(now.at));
+    }
+
+    fn after_pass(&mut self, now: Now) {
+        self.streams.after_pass(&mut self.server, now);
+        self.settle(now);
     }
 
     /// Acts on what the server says until it says no more.

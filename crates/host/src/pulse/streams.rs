@@ -17,12 +17,12 @@ use soundpost_pulse::{
 
 use super::balance;
 use super::devices::{Devices, PulseDevice, Recording};
-use super::feed::{DEVICE, Feed, FeedParts, Lead};
+use super::feed::{DEVICE, Feed, FeedParts, Lead, Timing};
 use super::memory::Memory;
 use super::samples::Adapter;
 use super::take::{Direct, From, Recorded, Take, TakeParts};
 use super::tapping::Tapping;
-use super::wake::Wake;
+use super::wake::{Passes, Wake};
 use super::{PulseConfig, PulseSession, PulseStartError};
 
 /// What is left of a stream in the engine is taken away so long after it must have been mixed.
@@ -33,6 +33,10 @@ const MOST_ENDING: usize = 128;
 const TRY_AGAIN: Duration = Duration::from_millis(50);
 /// From so many playing streams on, clients are asked less often, and their packets are gathered.
 const CROWD: usize = 8;
+/// From so many on the thread looks at them at every second pass alone, while nobody records.
+const THRONG: usize = 24;
+/// A device without sound goes idle after this time, the engine's default.
+const AWAKE: Duration = Duration::from_secs(1);
 /// How much recorded sound waits for the thread at most.
 const RECORDED: Duration = Duration::from_millis(500);
 
@@ -40,7 +44,9 @@ const RECORDED: Duration = Duration::from_millis(500);
 pub(super) struct Streams<S> {
     config: PulseConfig,
     session: S,
-    wake: Arc<Wake>,
+    passes: Arc<Passes>,
+    /// When the last pass was.
+    passed_at: Instant,
     devices: Devices,
     memory: Memory,
     feeds: BTreeMap<PlaybackId, Feed>,
@@ -53,6 +59,8 @@ pub(super) struct Streams<S> {
     hungry: Vec<PlaybackId>,
     /// Streams of which something was given to the engine after the last pass.
     playing: usize,
+    /// They are a throng.
+    throng: bool,
 }
 
 /// The format of a device's mix as clients see it.
@@ -79,16 +87,17 @@ impl<S: PulseSession> Streams<S> {
         now: Instant,
     ) -> Result<Self, PulseStartError> {
         let lead = Lead::new(config.period.to_duration(), now);
-        let range = range(&lead, config.period);
+        let ranges = ranges(&lead, config.period);
         let mut devices = Devices::default();
         for device in &config.devices {
-            devices.add(server, device.clone(), range)?;
+            devices.add(server, device.clone(), ranges)?;
         }
         let memory = Memory::load(config.memory.clone(), server);
         Ok(Self {
             config,
             session,
-            wake,
+            passes: Arc::new(Passes::new(wake)),
+            passed_at: Instant::ORIGIN,
             devices,
             memory,
             feeds: BTreeMap::new(),
@@ -98,12 +107,13 @@ impl<S: PulseSession> Streams<S> {
             room: Vec::new(),
             hungry: Vec::new(),
             playing: 0,
+            throng: false,
         })
     }
 
     /// A device that is there from now on.
     pub(super) fn plug(&mut self, server: &mut Server, device: PulseDevice) -> Result<(), PulseStartError> {
-        self.devices.add(server, device, range(&self.lead, self.config.period))
+        self.devices.add(server, device, ranges(&self.lead, self.config.period))
     }
 
     /// A device is not there any more: its streams go to the default, or end. What the server tells then has to be done
@@ -218,7 +228,7 @@ impl<S: PulseSession> Streams<S> {
             // Room for the longest lead, and not much more: the queue is a ring, so that all of it goes through the
             // processor's caches again and again, that of every stream.
             capacity: self.lead.longest() + self.config.period.to_duration(),
-            notify: Some(self.wake.clone()),
+            notify: Some(self.passes.clone()),
             ..StreamConfig::new(name, adapter.format())
         };
         let device = self.devices.sink(sink).map(|side| side.device).ok_or(Failed::NoDevice)?;
@@ -297,7 +307,7 @@ impl<S: PulseSession> Streams<S> {
             muted: parts.muted,
             paused: parts.corked,
             capacity: RECORDED,
-            notify: Some(self.wake.clone()),
+            notify: Some(self.passes.clone()),
             ..StreamConfig::new(parts.name.clone(), format)
         };
         Ok(self.session.engine().open_capture(self.config.session, device, config)?)
@@ -430,9 +440,19 @@ impl<S: PulseSession> Streams<S> {
         self.playing >= CROWD
     }
 
+    /// Whether there are so many of them that they are looked at at every second pass.
+    pub(super) fn is_throng(&self) -> bool {
+        self.throng
+    }
+
     /// Whether the engine would take more of a stream than its client has sent so far.
     pub(super) fn is_hungry(&self) -> bool {
         !self.hungry.is_empty()
+    }
+
+    /// Whether a pass has been since this was asked last.
+    pub(super) fn has_passed(&self) -> bool {
+        self.passes.take()
     }
 
     /// Whether a pass is of interest.
@@ -440,13 +460,32 @@ impl<S: PulseSession> Streams<S> {
         self.feeds.is_empty() && self.takes.is_empty()
     }
 
+    /// Passes from one look to the next.
+    fn stride(&self) -> u32 {
+        if self.throng { 2 } else { 1 }
+    }
+
+    /// In what time the next pass takes something of a stream that begins now.
+    fn next_pass(&self, now: Now) -> Duration {
+        let since = now.at.saturating_since(self.passed_at);
+        // An idle device begins at once.
+        if since >= AWAKE { Duration::ZERO } else { self.period() - remainder(since, self.period()) }
+    }
+
+    fn period(&self) -> Duration {
+        self.config.period.to_duration()
+    }
+
     /// How streams are topped up just now, for each sink.
-    fn look(&mut self, passed: bool) {
-        self.devices.look(self.lead.get(), passed, |device| self.session.behind_endpoint(device));
+    fn look(&mut self, now: Now) {
+        let lead = self.lead.get() + self.period() * (self.stride() - 1);
+        let (period, next_pass) = (self.period(), self.next_pass(now));
+        let timing = Timing { lead, next_pass, period, ..Timing::default() };
+        self.devices.look(timing, |device| self.session.behind_endpoint(device));
     }
 
     fn top_up(&mut self, server: &mut Server, id: PlaybackId, now: Now) {
-        self.look(false);
+        self.look(now);
         let Some(feed) = self.feeds.get_mut(&id) else { return };
         let Some(timing) = self.devices.timing(feed.sink) else { return };
         if feed.top_up(id, server, now, timing, &mut self.room).hungry {
@@ -459,7 +498,7 @@ impl<S: PulseSession> Streams<S> {
         if self.hungry.is_empty() {
             return;
         }
-        self.look(false);
+        self.look(now);
         let Self { hungry, feeds, room, devices, .. } = self;
         hungry.retain(|id| {
             let Some(feed) = feeds.get_mut(id) else { return false };
@@ -469,7 +508,8 @@ impl<S: PulseSession> Streams<S> {
 
     /// A pass has taken what streams had, or brought what was recorded.
     pub(super) fn after_pass(&mut self, server: &mut Server, now: Now) {
-        self.look(true);
+        self.passed_at = now.at;
+        self.look(now);
         let mut late = false;
         self.hungry.clear();
         self.playing = 0;
@@ -493,8 +533,11 @@ impl<S: PulseSession> Streams<S> {
                 }
             }
         }
-        let period = self.config.period.to_duration().as_micros();
-        server.set_pace(if self.is_crowd() { u64::try_from(period).ok() } else { None });
+        // Once it is one it remains so with some fewer, or the clients' buffers would change all the time.
+        let least = if self.throng { THRONG / 4 * 3 } else { THRONG };
+        self.throng = self.takes.is_empty() && self.playing >= least;
+        let pace = self.period() * self.stride();
+        server.set_pace(if self.is_crowd() { u64::try_from(pace.as_micros()).ok() } else { None });
         if self.lead.learn(late, now.at) {
             tracing::debug!(lead = ?self.lead.get(), late, "sound kept ahead for applications");
         }
@@ -537,13 +580,21 @@ fn product(gain: Gain, feed: &Feed) -> Gain {
     Gain::new(gain.get() * of_stream.get())
 }
 
-/// The latencies that clients may ask a device for: what is kept ahead for them, or half a period where they are in a hurry.
-/// The server then keeps less for them; a pass still finds a whole period, since they send while it lasts. For the same
-/// reason nothing is negotiated anew where the lead changes.
-fn range(lead: &Lead, period: Hns) -> LatencyRange {
+/// The latencies that clients may ask a sink and a source for. A sink's is what is kept ahead for streams; their own buffer
+/// in the server need not be longer than a pass, since clients send while it lasts. For the same reason nothing is
+/// negotiated anew where the lead changes.
+fn ranges(lead: &Lead, period: Hns) -> (LatencyRange, LatencyRange) {
     let period = period.to_duration();
     let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-    LatencyRange { min: micros(period / 2), max: micros(lead.get()) }
+    let ahead = micros(lead.get());
+    let sink = LatencyRange { min: ahead, max: ahead, takes: Some(micros(period)) };
+    (sink, LatencyRange { min: micros(period / 2), max: micros(period), takes: None })
+}
+
+/// What is left of `time` after whole periods.
+fn remainder(time: Duration, period: Duration) -> Duration {
+    let rest = time.as_nanos() % period.as_nanos().max(1);
+    Duration::from_nanos(u64::try_from(rest).unwrap_or(0))
 }
 
 /// What a person calls the stream: application and what it plays.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
-use soundpost_core::Clock as _;
+use soundpost_core::{Clock as _, Instant};
 use soundpost_endpoint::DataFlow;
 
 use super::devices::PulseDevice;
@@ -68,6 +68,8 @@ pub(super) struct Thread<S> {
     orders: Arc<Orders>,
     /// There were more events than were taken: there is no time to gather.
     pressed: bool,
+    /// When the last pass was seen to.
+    passed_at: Instant,
 }
 
 impl<S: PulseSession> Thread<S> {
@@ -80,7 +82,14 @@ impl<S: PulseSession> Thread<S> {
         epoll::add(&epoll, wake.as_fd(), epoll::EventData::new_u64(WAKE), epoll::EventFlags::IN)?;
         let services = (0..).zip(places);
         let services = services.map(|(index, place)| Service::new(place, index, epoll.clone(), wake.clone()));
-        Ok(Self { services: services.collect::<Result<_, _>>()?, epoll, wake, orders, pressed: false })
+        Ok(Self {
+            services: services.collect::<Result<_, _>>()?,
+            epoll,
+            wake,
+            orders,
+            pressed: false,
+            passed_at: Instant::ORIGIN,
+        })
     }
 
     /// The thread's life.
@@ -105,8 +114,9 @@ impl<S: PulseSession> Thread<S> {
             let passed = events.iter().any(|event| event.data.u64() == WAKE);
             if passed {
                 self.wake.take();
+                self.passed_at = MonotonicClock.now();
             }
-            self.services.iter_mut().for_each(|service| service.round(&events, passed));
+            self.services.iter_mut().for_each(|service| service.round(&events));
             self.orders.take().into_iter().for_each(|order| self.follow(order));
         }
     }
@@ -118,7 +128,15 @@ impl<S: PulseSession> Thread<S> {
             return;
         }
         let calm = self.services.iter().map(Service::calm).min().flatten();
-        self.wake.wait(calm.unwrap_or_default().max(GATHER));
+        match calm {
+            // The next pass finds what it needs. The signal of the one after it is waited for, and no other.
+            Some(half) if self.services.iter().all(Service::strides) => {
+                std::thread::sleep((self.passed_at + half * 3).saturating_since(MonotonicClock.now()));
+                self.wake.take();
+                self.wake.wait(half * 2);
+            }
+            _ => self.wake.wait(calm.unwrap_or_default().max(GATHER)),
+        }
     }
 
     /// How long there is nothing to do but what events say; none: for ever.

@@ -1,6 +1,7 @@
 //! What wakes the thread: one event for all streams.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use soundpost_endpoint::Event;
@@ -45,6 +46,32 @@ impl Event for Wake {
     }
 }
 
+/// The passes of one session: wakes the thread, and says that it was one of these.
+#[derive(Debug)]
+pub(super) struct Passes {
+    wake: Arc<Wake>,
+    seen: AtomicBool,
+}
+
+impl Passes {
+    pub(super) fn new(wake: Arc<Wake>) -> Self {
+        Self { wake, seen: AtomicBool::new(false) }
+    }
+
+    /// Whether there was one since this was asked last. To be asked after [`Wake::take`].
+    pub(super) fn take(&self) -> bool {
+        self.seen.swap(false, Ordering::AcqRel)
+    }
+}
+
+impl Event for Passes {
+    fn signal(&self) {
+        // Before the thread is woken: once awake it finds this.
+        self.seen.store(true, Ordering::Release);
+        self.wake.signal();
+    }
+}
+
 impl AsFd for Wake {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.event.as_fd()
@@ -54,6 +81,18 @@ impl AsFd for Wake {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_session_knows_its_own_passes() {
+        let wake = Arc::new(Wake::new().unwrap());
+        let (one, other) = (Passes::new(wake.clone()), Passes::new(wake.clone()));
+        one.signal();
+        wake.take();
+        assert!(one.take() && !one.take() && !other.take());
+        other.signal();
+        assert!(wake.event.take(), "the thread is woken");
+        assert!(other.take());
+    }
 
     #[test]
     fn signals_fall_together_and_come_again_after_they_were_taken() {

@@ -182,7 +182,10 @@ impl Backlog {
             self.fade_in();
         }
         self.stamp.follow(self.head_due());
-        let frames = there.min(self.wave);
+        // Packets are as long as waves as a rule. What is over a whole number of them (silence before the first, a place
+        // where something was left out) would be left behind otherwise, and wait for the next packet each time.
+        let odd = if whole { there.get() % self.wave.get().max(1) } else { 0 };
+        let frames = there.min(FrameCount::new(self.wave.get().saturating_add(odd)));
         let mut bytes: Vec<u8> = self.sound.drain(..self.format.bytes_of(frames)).collect();
         let stamp = self.stamp.take(frames, self.format);
         // A Wave PDU carries four bytes at least.
@@ -218,7 +221,7 @@ impl Backlog {
             self.end_surplus();
         }
         if self.flow == Flow::Cut {
-            let stale = self.format.rate.frames_in_duration(late);
+            let stale = self.format.rate.frames_in_duration(late.saturating_sub(HEADROOM));
             let stale = FrameCount::new(u32::try_from(stale).unwrap_or(u32::MAX)).min(self.frames());
             self.sound.drain(..self.format.bytes_of(stale));
             self.dropped += u64::from(stale.get());
@@ -238,7 +241,7 @@ impl Backlog {
             self.end_surplus();
             self.dropped += u64::from(self.frames().get());
             self.sound.clear();
-            packet.due.saturating_since(now).min(LONGEST_LEAD)
+            packet.due.saturating_since(now).saturating_add(HEADROOM).min(LONGEST_LEAD)
         };
         let silence = FrameCount::new(u32::try_from(self.format.rate.frames_in_duration(silence)).unwrap_or(0));
         self.append_silence(silence);
@@ -308,6 +311,11 @@ impl Backlog {
 /// what makes the lead. An endpoint with a longer latency (SetBuffer's coefficient × period) works, but its listener
 /// gets no more ahead than this.
 pub const LONGEST_LEAD: Duration = Duration::from_millis(250);
+
+/// What a client gets ahead beyond the lead when it starts. Clients begin to play once they hold a round number of
+/// milliseconds and one frame: xfreerdp with `latency:60` at 30 ms and a frame. Without this a lead of 20 ms and a wave of
+/// 10 ms would be that one frame short, and another wave would have to come first, whose length would stay in the latency.
+const HEADROOM: Duration = Duration::from_micros(1500);
 
 /// How long the two ends of what is left out take to go over into each other.
 const FADE: Hns = Hns::from_millis(5);

@@ -101,6 +101,8 @@ impl Server {
             return;
         }
         if !playback.queue.runs_on() {
+            // It begins again when so much is there as at first, or it would run dry again at once.
+            playback.queue.force_prebuf();
             playback.told_readable = false;
             playback.playing_for = 0;
             playback.timing.stop(now.at);

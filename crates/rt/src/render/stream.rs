@@ -34,6 +34,8 @@ pub struct RenderStream {
     /// The end was reported and nothing can follow.
     over: bool,
     moved: bool,
+    /// It has run dry, which its writer may want to know.
+    has_run_dry: bool,
     /// What the last packet was to this stream.
     course: Course,
     levels: LevelWindow,
@@ -127,6 +129,7 @@ impl RenderStream {
             ends_at: None,
             over: false,
             moved: false,
+            has_run_dry: false,
             course: Course::Absent,
             levels,
             stats: StreamStats::default(),
@@ -179,9 +182,9 @@ impl RenderStream {
         ending || (!queued.is_zero() && queued >= self.prebuffer)
     }
 
-    /// Whether frames moved since this was last asked.
+    /// Whether frames moved since this was last asked, or the stream has run dry: its writer has a reason to look.
     pub fn take_moved(&mut self) -> bool {
-        core::mem::take(&mut self.moved)
+        core::mem::take(&mut self.moved) | core::mem::take(&mut self.has_run_dry)
     }
 
     /// Whether the stream, asked to drain or finished by its writer, has been heard so far now that the bus has been
@@ -325,6 +328,7 @@ impl RenderStream {
             self.waiting = true;
             if !ending {
                 self.stats.underruns = self.stats.underruns.saturating_add(1);
+                self.has_run_dry = true;
             }
         }
         dry

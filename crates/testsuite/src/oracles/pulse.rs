@@ -190,7 +190,7 @@ fn device(name: &str) -> DeviceConfig {
         name: CString::new(name).unwrap_or_default(),
         description: c"a device".to_owned(),
         spec: spec(),
-        range: LatencyRange { min: 10_000, max: 200_000 },
+        range: LatencyRange { min: 10_000, max: 200_000, takes: None },
         props: Props::new(),
         volume: None,
         muted: false,
