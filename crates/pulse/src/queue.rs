@@ -79,7 +79,7 @@ impl Queue {
     }
 
     /// A queue of which `bytes` can be read once, and nothing else. They are not copied.
-    pub(crate) fn of_sample(bytes: &Arc<[u8]>, frame: u32, silence: u8) -> Self {
+    pub(crate) fn of_sample(bytes: &Arc<Vec<u8>>, frame: u32, silence: u8) -> Self {
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let attr = BufferAttr { max_length: length, target_length: length, prebuf: 0, min_request: length };
         let mut queue = Self { finite: true, ..Self::new(0, &attr, frame, silence) };

@@ -29,6 +29,52 @@ fn paplay_and_pacat_are_heard_to_the_last_sample() {
 }
 
 #[test]
+fn what_is_suspended_stands_still_and_goes_on() {
+    if !installed(&["paplay", "parec", "pactl"]) {
+        return;
+    }
+    let session = Session::start(&[]);
+    write_wav(&session.daemon.path("tone.wav"), &tone(440.0, 2.0), 48_000);
+    let begun = Instant::now();
+    let mut player = session.command("paplay").arg("tone.wav").spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(700));
+    session.pactl(&["suspend-sink", "soundpost", "1"]);
+    assert!(session.pactl(&["list", "short", "sinks"]).contains("SUSPENDED"));
+    std::thread::sleep(Duration::from_millis(1_500));
+    assert_eq!(player.try_wait().unwrap(), None, "nothing plays meanwhile, so it does not end");
+    session.pactl(&["suspend-sink", "soundpost", "0"]);
+    wait(&mut player, "paplay");
+    assert!(begun.elapsed() > Duration::from_millis(3_400), "{:?}", begun.elapsed());
+    // A source: nothing comes while it stands still.
+    session.pactl(&["suspend-source", "soundpost.microphone", "1"]);
+    let mut recorder = session.command("parec");
+    let recorder = recorder.args(["--raw", "--latency-msec=20", "-d", "soundpost.microphone"]);
+    let file = std::fs::File::create(session.daemon.path("recorded.raw")).unwrap();
+    let mut recorder = recorder.stdout(file).spawn().unwrap();
+    let recorded = || std::fs::metadata(session.daemon.path("recorded.raw")).unwrap().len();
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(recorded(), 0);
+    session.pactl(&["suspend-source", "soundpost.microphone", "0"]);
+    let limit = Instant::now() + PATIENCE;
+    while recorded() == 0 {
+        assert!(Instant::now() < limit, "it does not go on");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    recorder.kill().unwrap();
+    recorder.wait().unwrap();
+    let heard = session.heard();
+    // What was faded at the two ends of the pause is no clean tone.
+    let sounds = seconds_of_tone(&heard, 48_000.0, 440.0);
+    assert!((1.9..=2.02).contains(&sounds), "{sounds} s of 2 s were heard");
+    let (mut silent, mut longest) = (0, 0);
+    for frame in heard.chunks_exact(2) {
+        silent = if frame[0] == 0 { silent + 1 } else { 0 };
+        longest = longest.max(silent);
+    }
+    assert!(longest > 48_000, "{longest} silent frames in a row");
+}
+
+#[test]
 fn every_sample_format_and_many_rates_are_heard() {
     if !installed(&["pacat", "ffmpeg"]) {
         return;

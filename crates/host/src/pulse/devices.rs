@@ -1,6 +1,6 @@
 //! The devices of a session: what clients see, and the engine's behind it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CStr, CString};
 use std::time::Duration;
 
@@ -35,6 +35,8 @@ pub struct PulseDevice {
 pub(super) struct Devices {
     sinks: BTreeMap<SinkId, SinkSide>,
     sources: BTreeMap<SourceId, SourceSide>,
+    /// Those that a client has suspended: what plays to them or records from them stands still.
+    suspended: (BTreeSet<SinkId>, BTreeSet<SourceId>),
 }
 
 /// What stands behind a sink.
@@ -121,6 +123,7 @@ impl Devices {
     pub(super) fn forget(&mut self, flow: DataFlow, name: &CStr, engine: &mut Engine, config: &PulseConfig) {
         if flow == DataFlow::Capture {
             self.sources.retain(|_, side| *side.name != *name);
+            self.forget_suspended();
             return;
         }
         self.sinks.retain(|_, side| {
@@ -130,6 +133,40 @@ impl Devices {
             }
             stays
         });
+        self.forget_suspended();
+    }
+
+    fn forget_suspended(&mut self) {
+        let Self { sinks, sources, suspended, .. } = self;
+        suspended.0.retain(|id| sinks.contains_key(id));
+        suspended.1.retain(|id| sources.contains_key(id) || sinks.values().any(|side| side.monitor == *id));
+    }
+
+    pub(super) fn suspend_sink(&mut self, id: SinkId, suspended: bool) {
+        let (sinks, _) = &mut self.suspended;
+        if suspended {
+            sinks.insert(id)
+        } else {
+            sinks.remove(&id)
+        };
+    }
+
+    pub(super) fn suspend_source(&mut self, id: SourceId, suspended: bool) {
+        let (_, sources) = &mut self.suspended;
+        if suspended {
+            sources.insert(id)
+        } else {
+            sources.remove(&id)
+        };
+    }
+
+    pub(super) fn is_sink_suspended(&self, id: SinkId) -> bool {
+        self.suspended.0.contains(&id)
+    }
+
+    /// A monitor is suspended with its sink, and may be by itself.
+    pub(super) fn is_source_suspended(&self, id: SourceId) -> bool {
+        self.suspended.1.contains(&id)
     }
 
     pub(super) fn sink(&self, id: SinkId) -> Option<&SinkSide> {
@@ -176,9 +213,10 @@ impl Devices {
 
     /// Notes for each sink how its streams are topped up just now.
     pub(super) fn look(&mut self, timing: Timing, behind: impl Fn(DeviceId) -> Hns) {
-        for side in self.sinks.values_mut() {
+        for (id, side) in &mut self.sinks {
+            let suspended = self.suspended.0.contains(id);
             let guess = side.onward.take().unwrap_or(side.timing.guess);
-            side.timing = Timing { behind: behind(side.device), guess, ..timing };
+            side.timing = Timing { behind: behind(side.device), guess, suspended, ..timing };
         }
     }
 

@@ -62,6 +62,8 @@ pub(super) struct Timing {
     /// In what time the next one is.
     pub(super) next_pass: Duration,
     pub(super) period: Duration,
+    /// The sink stands still.
+    pub(super) suspended: bool,
 }
 
 impl Feed {
@@ -110,7 +112,7 @@ impl Feed {
     ) -> Look {
         let Timing { lead, behind, guess, .. } = timing;
         let mut look = Look::default();
-        if self.corked || !self.readable {
+        if self.corked || timing.suspended || !self.readable {
             return look;
         }
         let rate = self.adapter.format().rate;
@@ -257,7 +259,7 @@ pub(super) struct Lead {
 }
 
 impl Lead {
-    const MARGIN: Duration = Duration::from_millis(2);
+    const MARGIN: Duration = Duration::from_millis(5);
     const CALM: Duration = Duration::from_secs(60);
     const STEP_DOWN: Duration = Duration::from_millis(1);
     const PERIODS: u32 = 5;
@@ -313,9 +315,9 @@ mod tests {
         let second = Duration::from_secs(1);
         let mut now = Instant::ORIGIN + second;
         let mut lead = Lead::new(Duration::from_millis(10), now);
-        assert_eq!(lead.get(), Duration::from_millis(12));
+        assert_eq!(lead.get(), Duration::from_millis(15));
         assert!(lead.learn(true, now));
-        assert_eq!(lead.get(), Duration::from_millis(17));
+        assert_eq!(lead.get(), Duration::from_millis(20));
         for _ in 0..20 {
             lead.learn(true, now);
         }
@@ -329,9 +331,9 @@ mod tests {
             now += second * 60;
             lead.learn(false, now);
         }
-        assert_eq!(lead.get(), Duration::from_millis(12));
+        assert_eq!(lead.get(), Duration::from_millis(15));
         let ms = Duration::from_millis;
         assert!(!lead.needs(ms(1), now) && lead.needs(ms(3), now) && !lead.needs(ms(2), now));
-        assert_eq!(lead.get(), ms(18));
+        assert_eq!(lead.get(), ms(21));
     }
 }

@@ -188,13 +188,23 @@ impl Drop for PulseServer {
 fn raise_file_limit() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.unwrap_or(u64::MAX).min(FILES);
     if limit.current != limit.maximum {
         let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
         if let Err(error) = setrlimit(Resource::Nofile, raised) {
             tracing::debug!(%error, "the limit on open files stays as it is");
         }
     }
+    // In a process with threads the kernel makes its table of files longer in steps, and whoever opens the file for which it
+    // does waits 10 to 20 ms. It never makes it shorter.
+    let highest = i32::try_from(most.saturating_sub(1)).unwrap_or(0);
+    if let Err(error) = rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), highest) {
+        tracing::debug!(%error, "no room is made for many files");
+    }
 }
+
+/// Files for which there is room from the start: those of all clients, and as many again.
+const FILES: u64 = 2048;
 
 /// Text for the protocol, which ends at a zero.
 fn text(text: &str) -> CString {

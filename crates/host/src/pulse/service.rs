@@ -1,6 +1,6 @@
 //! One session on the thread: its sockets and its time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::CStr;
 use std::io;
 use std::net::TcpListener;
@@ -30,6 +30,8 @@ const TCP: u64 = 2;
 const ACCEPTS: usize = 16;
 /// Bytes read at once.
 const ROOM: usize = 64 * 1024;
+/// Streams that a client leaves behind, taken away at once: a hundred take milliseconds.
+const AT_ONCE: usize = 16;
 /// How long nobody is let in where the system gives no more files.
 const FULL: Duration = Duration::from_millis(500);
 
@@ -51,6 +53,12 @@ pub(super) struct Service<S> {
     sending: Vec<ClientId>,
     /// Clients that have asked for more than is done for one of them in a round.
     unfinished: BTreeSet<ClientId>,
+    /// Whose turn it is among them.
+    next_unfinished: Option<ClientId>,
+    /// In the last round there was no time for all clients.
+    cut_short: bool,
+    /// Clients that are gone, whose streams are taken away as there is time.
+    leaving: VecDeque<ClientId>,
     /// Who has logged in.
     admitted: BTreeSet<ClientId>,
     /// The log knows that somebody is turned away.
@@ -108,6 +116,9 @@ impl<S: PulseSession> Service<S> {
             room: vec![0; ROOM],
             sending: Vec::new(),
             unfinished: BTreeSet::new(),
+            next_unfinished: None,
+            cut_short: false,
+            leaving: VecDeque::new(),
             admitted: BTreeSet::new(),
             turned_away: false,
             owner,
@@ -119,6 +130,11 @@ impl<S: PulseSession> Service<S> {
     /// Whether so many streams are played that what each of them costs is worth a wait.
     pub(super) fn is_crowd(&self) -> bool {
         self.streams.is_crowd()
+    }
+
+    /// Whether clients are left over that have sent something.
+    pub(super) fn is_pressed(&self) -> bool {
+        self.cut_short
     }
 
     /// Whether the thread may leave every second pass alone, as far as this session goes.
@@ -157,7 +173,7 @@ impl<S: PulseSession> Service<S> {
 
     /// When there is something to do that no event says.
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        if !self.unfinished.is_empty() {
+        if !self.unfinished.is_empty() || !self.leaving.is_empty() {
             return Some(Instant::ORIGIN);
         }
         self.server.next_timeout().into_iter().chain(self.streams.next_timeout()).chain(self.full_until).min()
@@ -170,7 +186,7 @@ impl<S: PulseSession> Service<S> {
         let due = self.next_timeout().is_some_and(|at| at <= now.at);
         let passed = self.streams.has_passed() && !self.streams.is_idle();
         if !passed && !due && !events.iter().any(|event| own(&event) && event.data.u64() != WAKE) {
-            self.only_sound = true;
+            (self.only_sound, self.cut_short) = (true, false);
             return;
         }
         let requests = self.server.requests();
@@ -184,17 +200,25 @@ impl<S: PulseSession> Service<S> {
         if passed && !throng {
             self.after_pass(now);
         }
+        // What clients want takes as long as it takes; the next pass does not wait for it.
+        let until = MonotonicClock.now() + self.half_period / 2;
+        self.cut_short = false;
         let base = self.base;
         for event in events.iter().filter(|event| event.data.u64() / Self::STEP == base / Self::STEP) {
             match event.data.u64() - base {
-                WAKE => {}
+                WAKE => continue,
                 token @ (UNIX | TCP) => self.let_in(token, now),
                 client => self.hear(client - FIRST_CLIENT, event.flags, now),
             }
+            self.settle(now);
+            // Epoll tells of the others again.
+            self.cut_short = MonotonicClock.now() >= until;
+            if self.cut_short {
+                break;
+            }
         }
-        for client in std::mem::take(&mut self.unfinished) {
-            self.hear(u64::from(client.get()), epoll::EventFlags::IN, now);
-        }
+        self.go_on_with_unfinished(until, now);
+        self.take_leave(until, now);
         if passed && throng {
             self.after_pass(now);
         }
@@ -206,6 +230,24 @@ impl<S: PulseSession> Service<S> {
         self.send(now);
         self.only_sound = self.server.requests() == requests;
         self.streams.round_took(now.at, MonotonicClock.now().saturating_since(now.at));
+    }
+
+    /// Clients that had asked for more than is done at once, as far as there is time; one in each round at least.
+    fn go_on_with_unfinished(&mut self, until: Instant, now: Now) {
+        let mut later = std::mem::take(&mut self.unfinished);
+        let first = self.next_unfinished.take().map(|client| later.split_off(&client)).unwrap_or_default();
+        let mut served = false;
+        let mut waiting = first.into_iter().chain(later);
+        while let Some(client) = waiting.next() {
+            if std::mem::replace(&mut served, true) && MonotonicClock.now() >= until {
+                self.next_unfinished = Some(client);
+                self.unfinished.insert(client);
+                self.unfinished.extend(waiting);
+                return;
+            }
+            self.hear(u64::from(client.get()), epoll::EventFlags::IN, now);
+            self.settle(now);
+        }
     }
 
     fn after_pass(&mut self, now: Now) {
@@ -247,7 +289,21 @@ impl<S: PulseSession> Service<S> {
         self.connections.remove(&client.get());
         self.unfinished.remove(&client);
         self.admitted.remove(&client);
-        self.server.disconnect(client);
+        self.leaving.push_back(client);
+    }
+
+    /// Takes away what clients had that are gone, some streams of one in each round at least.
+    fn take_leave(&mut self, until: Instant, now: Now) {
+        while let Some(&client) = self.leaving.front() {
+            if !self.server.end_streams_of(client, AT_ONCE) {
+                self.server.disconnect(client);
+                self.leaving.pop_front();
+            }
+            self.settle(now);
+            if MonotonicClock.now() >= until {
+                return;
+            }
+        }
     }
 
     /// Something has come from a client, or it takes more.

@@ -29,6 +29,8 @@ use super::{PulseConfig, PulseSession, PulseStartError};
 const LINGER: Duration = Duration::from_millis(300);
 /// Most streams that have ended and are not taken away yet.
 const MOST_ENDING: usize = 128;
+/// Streams that are taken away in one round, for a client may leave hundreds behind.
+const CLOSED: usize = 32;
 /// After which time the engine is asked again where it was too busy.
 const TRY_AGAIN: Duration = Duration::from_millis(50);
 /// From so many playing streams on, clients are asked less often, and their packets are gathered.
@@ -178,10 +180,43 @@ impl<S: PulseSession> Streams<S> {
                 let device = self.devices.source(source).map(|side| side.device);
                 self.device_level(device, balance::split(&volume).0, muted);
             }
+            Event::SinkSuspended(sink, suspended) => {
+                self.devices.suspend_sink(sink, suspended);
+                let on_it = self.feeds.iter().filter(|(_, feed)| feed.sink == sink);
+                for id in on_it.map(|(id, _)| *id).collect::<Vec<_>>() {
+                    self.pause_feed(server, id, now);
+                }
+            }
+            Event::SourceSuspended(source, suspended) => {
+                self.devices.suspend_source(source, suspended);
+                for take in self.takes.values().filter(|take| take.parts.source == source) {
+                    if let Err(error) = self.pause_take(take) {
+                        tracing::warn!(%error, "a recording does not do what its source's state says");
+                    }
+                }
+            }
             Event::Remember(key, value) => self.memory.remember(key, value, now.at),
             Event::Defaults { sink, source } => self.memory.defaults(sink, source, now.at),
             _ => {}
         }
+    }
+
+    /// A playback stream's sink was suspended or goes on.
+    fn pause_feed(&mut self, server: &mut Server, id: PlaybackId, now: Now) {
+        let Some(feed) = self.feeds.get_mut(&id) else { return };
+        feed.begin();
+        let paused = feed.corked || self.devices.is_sink_suspended(feed.sink);
+        if let Err(error) = self.session.engine().set_paused(self.config.session, feed.stream, paused) {
+            tracing::warn!(%error, "a stream does not do what its sink's state says");
+        }
+        self.top_up(server, id, now);
+    }
+
+    /// Lets a recording run or stand still, as its client and the state of its source say.
+    fn pause_take(&self, take: &Take) -> Result<(), EngineError> {
+        let paused = take.parts.corked || self.devices.is_source_suspended(take.parts.source);
+        let stream = take.stream();
+        stream.map_or(Ok(()), |stream| self.session.engine().set_paused(self.config.session, stream, paused))
     }
 
     fn device_level(&self, device: Option<DeviceId>, gain: Gain, muted: bool) {
@@ -231,6 +266,7 @@ impl<S: PulseSession> Streams<S> {
             notify: Some(self.passes.clone()),
             ..StreamConfig::new(name, adapter.format())
         };
+        let config = StreamConfig { paused: config.paused || self.devices.is_sink_suspended(sink), ..config };
         let device = self.devices.sink(sink).map(|side| side.device).ok_or(Failed::NoDevice)?;
         Ok(self.session.engine().open_stream(self.config.session, device, config)?)
     }
@@ -305,7 +341,7 @@ impl<S: PulseSession> Streams<S> {
         let config = StreamConfig {
             volume,
             muted: parts.muted,
-            paused: parts.corked,
+            paused: parts.corked || self.devices.is_source_suspended(parts.source),
             capacity: RECORDED,
             notify: Some(self.passes.clone()),
             ..StreamConfig::new(parts.name.clone(), format)
@@ -321,7 +357,8 @@ impl<S: PulseSession> Streams<S> {
                 feed.corked = corked;
                 feed.readable = false;
                 feed.begin();
-                Ok(self.session.engine().set_paused(session, feed.stream, corked)?)
+                let paused = corked || self.devices.is_sink_suspended(feed.sink);
+                Ok(self.session.engine().set_paused(session, feed.stream, paused)?)
             }
             Change::Level { volume, muted } => {
                 (feed.volume, feed.muted) = (volume, muted);
@@ -374,13 +411,12 @@ impl<S: PulseSession> Streams<S> {
     }
 
     fn change_take(&mut self, id: RecordId, change: Change<SourceId>, now: Now) -> Result<(), Failed> {
-        let session = self.config.session;
         let Some(take) = self.takes.get_mut(&id) else { return Ok(()) };
         match change {
             Change::Corked(corked) => {
                 take.parts.corked = corked;
-                let stream = take.stream();
-                Ok(stream.map_or(Ok(()), |stream| self.session.engine().set_paused(session, stream, corked))?)
+                let Some(take) = self.takes.get(&id) else { return Ok(()) };
+                Ok(self.pause_take(take)?)
             }
             Change::Level { volume, muted } => {
                 (take.parts.volume, take.parts.muted) = (volume, muted);
@@ -527,7 +563,8 @@ impl<S: PulseSession> Streams<S> {
             match take.parts.direct_on.filter(|_| take.stream().is_none()) {
                 None => take.hand_over(*id, server, now, &mut self.room),
                 Some(playback) => {
-                    let Some(feed) = self.feeds.get(&playback) else { continue };
+                    let suspended = self.devices.is_source_suspended(take.parts.source);
+                    let Some(feed) = self.feeds.get(&playback).filter(|_| !suspended) else { continue };
                     let levels = feed.levels().peak;
                     take.hand_over_level(*id, server, now, &levels);
                 }
@@ -563,10 +600,12 @@ impl<S: PulseSession> Streams<S> {
         self.memory.handle_timeout(now.at);
         let mut engine = self.session.engine();
         let session = self.config.session;
+        let mut closed = 0;
         self.ending.retain_mut(|(at, stream)| {
-            if *at > now.at {
+            if *at > now.at || closed >= CLOSED {
                 return true;
             }
+            closed += 1;
             let busy = matches!(engine.close_stream(session, *stream), Err(EngineError::Busy));
             *at = now.at + TRY_AGAIN;
             busy

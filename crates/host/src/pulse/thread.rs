@@ -110,13 +110,13 @@ impl<S: PulseSession> Thread<S> {
                     return;
                 }
             }
-            self.pressed = events.len() == EVENTS;
             let passed = events.iter().any(|event| event.data.u64() == WAKE);
             if passed {
                 self.wake.take();
                 self.passed_at = MonotonicClock.now();
             }
             self.services.iter_mut().for_each(|service| service.round(&events));
+            self.pressed = events.len() == EVENTS || self.services.iter().any(Service::is_pressed);
             self.orders.take().into_iter().for_each(|order| self.follow(order));
         }
     }

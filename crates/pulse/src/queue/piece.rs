@@ -14,7 +14,7 @@ pub(super) struct Piece {
 enum Bytes {
     Own(VecDeque<u8>),
     /// Of a sample, which the cache holds and other streams play as well: from the first number to the second.
-    Shared(Arc<[u8]>, usize, usize),
+    Shared(Arc<Vec<u8>>, usize, usize),
 }
 
 impl Piece {
@@ -22,7 +22,7 @@ impl Piece {
         Self { at, bytes: Bytes::Own(bytes.iter().copied().collect()) }
     }
 
-    pub(super) fn shared(at: i64, bytes: Arc<[u8]>) -> Self {
+    pub(super) fn shared(at: i64, bytes: Arc<Vec<u8>>) -> Self {
         let end = bytes.len();
         Self { at, bytes: Bytes::Shared(bytes, 0, end) }
     }

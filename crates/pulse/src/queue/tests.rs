@@ -116,7 +116,7 @@ fn without_prebuffering_it_runs_on_over_its_end() {
 
 #[test]
 fn a_sample_is_read_once_and_not_copied() {
-    let bytes: Arc<[u8]> = (0..10u8).collect();
+    let bytes = Arc::new((0..10u8).collect::<Vec<u8>>());
     let mut queue = Queue::of_sample(&bytes, 2, 0);
     assert_eq!((queue.length(), queue.stored(), Arc::strong_count(&bytes)), (10, 10, 2));
     assert!(queue.is_readable() && !queue.runs_on());

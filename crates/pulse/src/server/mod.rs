@@ -217,6 +217,18 @@ impl Server {
         }
     }
 
+    /// A connection is gone: up to `most` of its streams end. Whether it has others left; where it has none, or is not known,
+    /// [`Server::disconnect`] takes no time. For hosts that have not the time to end hundreds of streams at once.
+    pub fn end_streams_of(&mut self, id: ClientId, most: usize) -> bool {
+        let Some(client) = self.clients.get(&id) else { return false };
+        let (playbacks, records) = (client.playbacks(), client.records());
+        let left = playbacks.len() + records.len() > most;
+        let rest = most.saturating_sub(playbacks.len());
+        playbacks.into_iter().take(most).for_each(|stream| self.remove_playback(stream));
+        records.into_iter().take(rest).for_each(|stream| self.remove_record(stream));
+        left
+    }
+
     /// A connection is gone: its streams end. Harmless where it is gone already.
     pub fn disconnect(&mut self, id: ClientId) {
         let Some(client) = self.clients.get(&id) else { return };

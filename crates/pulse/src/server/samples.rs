@@ -26,7 +26,7 @@ pub(super) struct Sample {
     pub(super) name: CString,
     pub(super) spec: Spec,
     pub(super) props: Props,
-    pub(super) bytes: Arc<[u8]>,
+    pub(super) bytes: Arc<Vec<u8>>,
 }
 
 impl Server {
@@ -55,7 +55,7 @@ impl Server {
     /// The upload becomes a sample, in place of an older one of its name. What was announced and did not come is not in
     /// it.
     pub(super) fn finish_upload(&mut self, call: &Call, channel: u32) -> Answered {
-        let upload = self.take_upload(call, channel)?;
+        let mut upload = self.take_upload(call, channel)?;
         ensure(!upload.bytes.is_empty(), PulseError::TooLarge)?;
         let older = self.sample_named(&upload.name);
         let others = self.samples.iter().filter(|(index, _)| Some(**index) != older);
@@ -63,7 +63,9 @@ impl Server {
         ensure(held + upload.bytes.len() + props::size(&upload.props).1 <= MAX_SAMPLES_BYTES, PulseError::TooLarge)?;
         ensure(older.is_some() || self.samples.len() < MAX_SAMPLES, PulseError::TooLarge)?;
         let whole = upload.bytes.len() / frame(&upload.spec) * frame(&upload.spec);
-        let bytes = upload.bytes.get(..whole).unwrap_or_default().into();
+        // As it is: to copy 16 MiB would take longer than a pass may wait.
+        upload.bytes.truncate(whole);
+        let bytes = Arc::new(upload.bytes);
         let index = older.unwrap_or_else(|| self.sample_indices.next(|index| self.samples.contains_key(&index)));
         let sample = Sample { name: upload.name, spec: upload.spec, props: upload.props, bytes };
         if self.samples.insert(index, sample).is_some() {
