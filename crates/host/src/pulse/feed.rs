@@ -171,15 +171,16 @@ impl Feed {
         look
     }
 
-    /// A stream begins. Where the next pass comes so soon that the client cannot send more before it, that pass gets silence:
-    /// one that sends a period's worth in each period would otherwise run dry at once, or at the first time that it is late
-    /// a little. Answers what the engine has of it.
+    /// A stream begins: the passes of the next period and a half get silence. A client that sends a period's worth in each
+    /// period may then be late by that much, and most of those that sleep between two pieces are some day. Answers what the
+    /// engine has of it.
     fn wait_for_more(&mut self, Timing { period, next_pass, .. }: Timing) -> FrameCount {
         let queued = self.writer.queued();
-        if next_pass >= period / 2 || !queued.is_zero() {
+        if !queued.is_zero() {
             return queued;
         }
-        let frames = self.adapter.format().rate.frames_in_duration(period);
+        let passes = if next_pass < period / 2 { 2 } else { 1 };
+        let frames = self.adapter.format().rate.frames_in_duration(period * passes);
         let frames = FrameCount::new(u32::try_from(frames).unwrap_or(0)).min(self.writer.space());
         let written = self.writer.write(self.adapter.silence(frames));
         self.written = self.written.saturating_add(u64::from(written.get()));
