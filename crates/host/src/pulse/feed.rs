@@ -158,8 +158,9 @@ impl Feed {
         if pulled < wanted {
             // It has run dry: the server says when there is more.
             self.readable = false;
-            self.playing = false;
             look.hungry = false;
+            // What comes next does not follow on this.
+            self.begin();
         }
         let sound = self.adapter.for_engine(room.get(..pulled).unwrap_or_default());
         for direct in &mut self.directs {

@@ -8,8 +8,8 @@ use soundpost_core::Instant;
 ///
 /// In steady play frame `n` is heard at a constant plus `n` times the length of a frame. Each measurement gives that
 /// constant with an error of how late the thread woke up; this is their slow average. Where the way has become longer or
-/// shorter (a listener came), the line moves there by 5 % of the time that goes by: what a player reads as its position
-/// never goes back and never stands still.
+/// shorter (a listener came, or has said for the first time what it holds), the line moves there by half of the time that goes
+/// by at most: what a player reads as its position never goes back and never stands still.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
     /// The constant in nanoseconds on the clock, and when it was last moved.
@@ -17,7 +17,7 @@ pub(super) struct Heard {
 }
 
 /// By how much of the time that goes by the line may move.
-const SLEW: f64 = 0.05;
+const SLEW: f64 = 0.5;
 /// Share of a measurement in the average.
 const SHARE: f64 = 0.1;
 

@@ -29,9 +29,8 @@ impl Server {
     /// pull on, the latency that it is told is `heard_in` and the time that the pulled bytes last, less the time that has
     /// passed since; at the next pull, `heard_in` has its say again. Where the new `heard_in` differs from what is left of
     /// the old, the difference is not told at once, since players that keep pictures to the sound would see time jump:
-    /// what the client takes for heard runs slower or faster, as if the difference were to go away within a second, by
-    /// half at most. So it never goes back and never stands still, and after three seconds a twentieth of the difference is
-    /// left. A host whose `heard_in` is each time what the one before, less the time between, has led to, is told as it is.
+    /// what the client takes for heard runs slower or faster, as if the difference were to go away within a quarter of a
+    /// second, by half at most. So it never goes back and never stands still, and of 100 ms 5 are left after a second. A host whose `heard_in` is each time what the one before, less the time between, has led to, is told as it is.
     ///
     /// Where the stream runs dry or is corked, what is heard stands with the latency as it was last, and goes on from there;
     /// before the first pull a client is told what [`set_sink_latency`](Self::set_sink_latency) says.
