@@ -34,9 +34,15 @@ pub(super) struct Feed {
     underruns: u64,
     /// It is playing; otherwise what comes next is a beginning.
     playing: bool,
+    /// Its client keeps so much in the server that it cannot want a short way: it is kept as far ahead as may be.
+    patient: bool,
     /// Recordings of this stream alone.
     pub(super) directs: Vec<Direct>,
 }
+
+/// Who has sent more than this does not play in a hurry: 50 ms more to the ear are a quarter at most, and the thread may
+/// be held up for as long without anybody hearing it.
+const PLENTY: Duration = Duration::from_millis(200);
 
 /// What is found when a stream is topped up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,6 +61,8 @@ pub(super) struct Look {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Timing {
     pub(super) lead: Duration,
+    /// How far a stream is kept ahead whose client has sent plenty.
+    pub(super) longest: Duration,
     /// What comes after the engine's endpoints.
     pub(super) behind: Hns,
     /// The time from the mix to the ear, for a stream of which nothing was mixed yet.
@@ -87,6 +95,7 @@ impl Feed {
             written: 0,
             underruns: 0,
             playing: false,
+            patient: false,
             directs: Vec::new(),
         }
     }
@@ -129,11 +138,17 @@ impl Feed {
             self.heard.begin();
             self.playing = false;
         }
-        let target = FrameCount::new(u32::try_from(rate.frames_in_duration(lead)).unwrap_or(0));
+        let frames = |time| FrameCount::new(u32::try_from(rate.frames_in_duration(time)).unwrap_or(0));
         let there = self.adapter.frames_of(server.available(id));
+        // Apart enough for what is given to the engine at once not to turn it back.
+        let stored = self.adapter.frames_of(server.stored(id));
+        self.patient = stored >= if self.patient { frames(timing.longest) } else { frames(PLENTY) };
+        let target = frames(if self.patient { lead.max(timing.longest) } else { lead });
         if !self.playing && !there.is_zero() {
             self.playing = true;
-            queued = self.wait_for_more(timing);
+            if !self.patient {
+                queued = self.wait_for_more(timing);
+            }
         }
         let mut missing = target.saturating_sub(queued).min(self.writer.space());
         self.full = there >= missing;

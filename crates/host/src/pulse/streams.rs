@@ -516,7 +516,7 @@ impl<S: PulseSession> Streams<S> {
     fn look(&mut self, now: Now) {
         let lead = self.lead.get() + self.period() * (self.stride() - 1);
         let (period, next_pass) = (self.period(), self.next_pass(now));
-        let timing = Timing { lead, next_pass, period, ..Timing::default() };
+        let timing = Timing { lead, longest: self.lead.longest(), next_pass, period, ..Timing::default() };
         self.devices.look(timing, |device| self.session.behind_endpoint(device));
     }
 

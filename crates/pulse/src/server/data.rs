@@ -94,6 +94,13 @@ impl Server {
         usize::try_from(playback.queue.length()).unwrap_or(0) / frame * frame
     }
 
+    /// How many bytes the stream's client has sent that are not pulled yet, whether it plays or waits.
+    #[must_use]
+    pub fn stored(&self, stream: PlaybackId) -> usize {
+        let queue = self.playbacks.get(&stream).map(|playback| &playback.queue);
+        queue.map_or(0, |queue| usize::try_from(queue.length()).unwrap_or(0))
+    }
+
     fn ran_dry(&mut self, stream: PlaybackId, silent: usize, now: Now) {
         let Some(playback) = self.playbacks.get_mut(&stream) else { return };
         if playback.queue.is_readable() {
