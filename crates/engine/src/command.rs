@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use soundpost_core::Gain;
+use soundpost_core::{FramePosition, Gain};
 use soundpost_endpoint::{Event, Fault, RtHalf};
 use soundpost_rt::capture::{CaptureBus, CaptureConnection, CaptureStream};
 use soundpost_rt::render::{RenderBus, RenderConnection, RenderStream};
@@ -48,7 +48,8 @@ pub(crate) enum StreamChange {
     Volume(VolumeChange),
     Paused(bool),
     Drain,
-    Flush,
+    /// Of what was written before this position.
+    Flush(FramePosition),
 }
 
 /// From a worker.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use soundpost_core::{FrameCount, Gain, Hns};
+use soundpost_core::{FrameCount, FramePosition, Gain, Hns};
 use soundpost_dsp::ramp::Fader;
 use soundpost_endpoint::DataFlow;
 use soundpost_queue::frames;
@@ -146,12 +146,13 @@ impl Engine {
         Ok(())
     }
 
-    /// Throws away what is queued in a render stream.
+    /// Throws away what is queued in a render stream of the frames before `until` ([`crate::StreamWriter::written`]). What is written
+    /// behind them stays, also where it is written before the worker comes to this.
     ///
     /// # Errors
     /// [`EngineError::UnknownSession`], [`EngineError::UnknownStream`], [`EngineError::Busy`].
-    pub fn flush(&mut self, session: SessionId, stream: StreamId) -> Result<(), EngineError> {
-        self.change_stream(session, stream, StreamChange::Flush).map(|_| ())
+    pub fn flush(&mut self, session: SessionId, stream: StreamId, until: FramePosition) -> Result<(), EngineError> {
+        self.change_stream(session, stream, StreamChange::Flush(until)).map(|_| ())
     }
 
     fn change_stream(

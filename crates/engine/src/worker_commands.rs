@@ -158,7 +158,7 @@ fn change_stream(device: Option<&mut RtDevice>, id: StreamId, change: StreamChan
                 StreamChange::Volume(change) => set(slot.stream.volume(), change),
                 StreamChange::Paused(paused) => slot.stream.set_paused(paused),
                 StreamChange::Drain => slot.stream.drain(),
-                StreamChange::Flush => slot.stream.flush(),
+                StreamChange::Flush(until) => slot.stream.flush(until),
             }
         }
         Some(RtKind::Capture { streams, .. }) => {
@@ -167,7 +167,7 @@ fn change_stream(device: Option<&mut RtDevice>, id: StreamId, change: StreamChan
                 StreamChange::Volume(change) => set(slot.stream.volume(), change),
                 StreamChange::Paused(paused) => slot.stream.set_paused(paused),
                 // A recording has nothing to drain, and what is queued is the reader's.
-                StreamChange::Drain | StreamChange::Flush => {}
+                StreamChange::Drain | StreamChange::Flush(_) => {}
             }
         }
         None => {}

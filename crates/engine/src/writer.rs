@@ -22,6 +22,7 @@ pub struct StreamWriter {
     wake: Arc<dyn Event>,
     stats: stats::StreamReader,
     position: FramePosition,
+    written: FramePosition,
 }
 
 impl StreamWriter {
@@ -32,7 +33,15 @@ impl StreamWriter {
         wake: Arc<dyn Event>,
         stats: stats::StreamReader,
     ) -> Self {
-        Self { queue: Some(queue), format, prebuffer, wake, stats, position: FramePosition::ZERO }
+        Self {
+            queue: Some(queue),
+            format,
+            prebuffer,
+            wake,
+            stats,
+            position: FramePosition::ZERO,
+            written: FramePosition::ZERO,
+        }
     }
 
     /// The stream's format.
@@ -58,6 +67,7 @@ impl StreamWriter {
         if written.is_zero() {
             return written;
         }
+        self.written = FramePosition::new(self.written.get().saturating_add(u64::from(written.get())));
         // Pairs with the fence in Worker::run_pass. Either the worker, which looks at the queue before it goes idle,
         // sees what was just written; or the level seen here shows that it had taken everything before, and it is
         // woken.
@@ -85,6 +95,12 @@ impl StreamWriter {
     #[must_use]
     pub fn capacity(&self) -> FrameCount {
         self.queue.as_ref().map_or(FrameCount::ZERO, FrameWriter::capacity)
+    }
+
+    /// How many frames were written so far.
+    #[must_use]
+    pub fn written(&self) -> FramePosition {
+        self.written
     }
 
     /// How many frames the engine has taken so far: the stream's position. Never goes back.

@@ -17,7 +17,14 @@ const MOST: i128 = WHOLE / 2;
 
 /// What was told, and how it goes on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Timing {
+pub(crate) struct Timing {
+    course: Course,
+    /// What was read last is not heard any more.
+    flushed: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Course {
     /// Nothing was ever read.
     #[default]
     Fresh,
@@ -31,10 +38,10 @@ pub(crate) enum Timing {
 impl Timing {
     /// The latency in microseconds at `now`; none where nothing was ever read.
     pub(crate) fn told(self, now: Instant) -> Option<u64> {
-        match self {
-            Self::Fresh => None,
-            Self::Stands { micros } => Some(micros),
-            Self::Runs { at, micros, pace } => {
+        match self.course {
+            Course::Fresh => None,
+            Course::Stands { micros } => Some(micros),
+            Course::Runs { at, micros, pace } => {
                 let passed = i128::from(crate::stream::micros(now.saturating_since(at)));
                 let left = i128::from(micros) - passed.saturating_mul(pace) / WHOLE;
                 Some(u64::try_from(left.max(0)).unwrap_or(u64::MAX))
@@ -44,17 +51,25 @@ impl Timing {
 
     /// At `now`, sound that lasts `lasts` microseconds is read, and its first byte is heard in `heard_in`.
     pub(crate) fn read(&mut self, now: Instant, heard_in: u64, lasts: u64) {
-        let told = self.told(now).unwrap_or(heard_in);
+        let mut told = self.told(now).unwrap_or(heard_in);
+        if std::mem::take(&mut self.flushed) {
+            told = told.min(heard_in);
+        }
         let off = i128::from(heard_in) - i128::from(told);
         // What is made good over the time that the sound lasts.
         let pace = WHOLE - (off * WHOLE / FOLLOW_MICROS).clamp(-MOST, MOST);
-        *self = Self::Runs { at: now, micros: told.saturating_add(lasts), pace };
+        self.course = Course::Runs { at: now, micros: told.saturating_add(lasts), pace };
+    }
+
+    /// What was read and is not heard yet is thrown away: what the client works out may go forward by that at once.
+    pub(crate) fn flush(&mut self) {
+        self.flushed = true;
     }
 
     /// Nothing more is read for now.
     pub(crate) fn stop(&mut self, now: Instant) {
         if let Some(micros) = self.told(now) {
-            *self = Self::Stands { micros };
+            self.course = Course::Stands { micros };
         }
     }
 }
@@ -93,15 +108,33 @@ mod tests {
         assert_eq!(timing.told(now + Duration::from_secs(3600)), Some(after));
     }
 
+    #[test]
+    fn what_is_flushed_adds_nothing() {
+        let (mut timing, mut now) = (Timing::default(), Instant::from_nanos(1_000_000_000));
+        for _ in 0..100 {
+            // A player reads 50 ms at once, and seeks after 20.
+            timing.read(now, 60_000, 50_000);
+            now += Duration::from_millis(20);
+            timing.flush();
+        }
+        timing.read(now, 60_000, 0);
+        assert_eq!(timing.told(now), Some(60_000));
+        // Once it is heard again longer ways are followed as ever.
+        timing.read(now, 160_000, 0);
+        assert_eq!(timing.told(now), Some(60_000));
+    }
+
     proptest! {
         #[test]
         fn what_a_client_works_out_never_goes_back(
-            steps in prop::collection::vec((0u64..5_000_000, 0u64..40_000, 0u64..40_000, 0u8..10), 1..200)
+            steps in prop::collection::vec((0u64..5_000_000, 0u64..40_000, 0u64..40_000, 0u8..12), 1..200)
         ) {
             let (mut timing, mut now) = (Timing::default(), Instant::from_nanos(7));
             let (mut read, mut heard) = (0u64, 0u64);
             for (heard_in, lasts, passes, stop) in steps {
-                if stop == 0 {
+                if stop >= 10 {
+                    timing.flush();
+                } else if stop == 0 {
                     timing.stop(now);
                 } else {
                     timing.read(now, heard_in, lasts);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use soundpost_core::{ChannelLayout, Format, FrameCount, Gain, Hns, Instant};
+use soundpost_core::{ChannelLayout, Format, FrameCount, FramePosition, Gain, Hns, Instant};
 use soundpost_dsp::meter::Levels;
 use soundpost_engine::{StreamId, StreamWriter};
 use soundpost_pulse::{ChannelVolume, Mixing, Now, PlaybackId, Server, SinkId, Spec};
@@ -31,6 +31,8 @@ pub(super) struct Feed {
     heard: Heard,
     /// Frames written, since the stream was opened.
     written: u64,
+    /// What was written into the engine's stream before is thrown away, as soon as its worker comes to it.
+    flushed: FramePosition,
     underruns: u64,
     /// It is playing; otherwise what comes next is a beginning.
     playing: bool,
@@ -93,6 +95,7 @@ impl Feed {
             full: false,
             heard: Heard::default(),
             written: 0,
+            flushed: FramePosition::ZERO,
             underruns: 0,
             playing: false,
             patient: false,
@@ -125,7 +128,7 @@ impl Feed {
             return look;
         }
         let rate = self.adapter.format().rate;
-        let mut queued = self.writer.queued();
+        let mut queued = self.queued();
         let stats = self.writer.stats();
         let queued_then = rate.hns_of(u64::from(stats.queued.get()));
         if stats.frames > 0 && stats.latency > queued_then {
@@ -187,11 +190,24 @@ impl Feed {
         look
     }
 
+    /// What the engine has of it that will be heard.
+    fn queued(&self) -> FrameCount {
+        let since = self.writer.written().get().saturating_sub(self.flushed.get());
+        self.writer.queued().min(FrameCount::new(u32::try_from(since).unwrap_or(u32::MAX)))
+    }
+
+    /// What the engine has is not to be heard; answers up to where.
+    pub(super) fn flush(&mut self) -> FramePosition {
+        self.begin();
+        self.flushed = self.writer.written();
+        self.flushed
+    }
+
     /// A stream begins: the passes of the next period and a half get silence. A client that sends a period's worth in each
     /// period may then be late by that much, and most of those that sleep between two pieces are some day. Answers what the
     /// engine has of it.
     fn wait_for_more(&mut self, Timing { period, next_pass, .. }: Timing) -> FrameCount {
-        let queued = self.writer.queued();
+        let queued = self.queued();
         if !queued.is_zero() {
             return queued;
         }
@@ -219,6 +235,7 @@ impl Feed {
             self.written = 0;
         }
         self.underruns = 0;
+        self.flushed = FramePosition::ZERO;
         self.full = false;
         self.heard.begin();
         old

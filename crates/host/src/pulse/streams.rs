@@ -379,9 +379,9 @@ impl<S: PulseSession> Streams<S> {
                 self.reopen(id, now)
             }
             Change::Flushed => {
-                feed.begin();
                 feed.readable = false;
-                Ok(self.session.engine().flush(session, feed.stream)?)
+                let until = feed.flush();
+                Ok(self.session.engine().flush(session, feed.stream, until)?)
             }
             Change::Latency(_) => Ok(()),
             Change::Gone => {

@@ -73,6 +73,7 @@ impl Server {
                 BufferCommand::Flush => {
                     playback.queue.flush();
                     playback.told_readable = false;
+                    playback.timing.flush();
                     self.events.push_back(Event::Playback(member, Change::Flushed));
                 }
                 BufferCommand::Trigger => playback.queue.stop_prebuf(),

@@ -1,6 +1,6 @@
 //! A stream that an application plays.
 
-use soundpost_core::{FrameCount, Gain, Hns};
+use soundpost_core::{FrameCount, FramePosition, Gain, Hns};
 use soundpost_dsp::meter::BlockLevel;
 use soundpost_dsp::mix;
 use soundpost_dsp::ramp::Fader;
@@ -162,11 +162,13 @@ impl RenderStream {
         }
     }
 
-    /// Throws away what is queued. What was mixed already is heard.
-    pub fn flush(&mut self) {
-        let queued = self.input.queued();
-        self.input.discard(queued);
-        self.stats.frames = self.stats.frames.saturating_add(u64::from(queued.get()));
+    /// Throws away what is queued of the first `until` frames that were ever written. What was mixed already is heard, and
+    /// what was written since stays.
+    pub fn flush(&mut self, until: FramePosition) {
+        let old = until.get().saturating_sub(self.stats.frames);
+        let old = FrameCount::new(u32::try_from(old).unwrap_or(u32::MAX)).min(self.input.queued());
+        self.input.discard(old);
+        self.stats.frames = self.stats.frames.saturating_add(u64::from(old.get()));
         self.waiting = true;
     }
 

@@ -3,7 +3,7 @@
 use soundpost_core::{FrameCount, SampleFormat};
 use soundpost_engine::{EngineEvent, StreamConfig, StreamState};
 
-use super::scene::{Player, S16, Scene, format, ms, noise};
+use super::scene::{Player, S16, Scene, find, format, ms, noise};
 
 /// How often the stream was told that it is drained.
 fn told(scene: &Scene, player: &Player) -> usize {
@@ -106,7 +106,25 @@ fn a_flush_ends_a_drain() {
     let mut player = player;
     scene.play(&mut [&mut player], ms(100));
     scene.runner.engine.drain(scene.session, player.id).unwrap();
-    scene.runner.engine.flush(scene.session, player.id).unwrap();
+    scene.runner.engine.flush(scene.session, player.id, player.writer.as_ref().unwrap().written()).unwrap();
     scene.runner.run_for(ms(60));
     assert_eq!(told(&scene, &player), 1, "nothing is left to be heard");
+}
+
+#[test]
+fn a_flush_takes_what_was_written_before_it_and_nothing_of_what_is_written_behind() {
+    let mut scene = Scene::new();
+    let (_, _, mut probe) = scene.listener(S16);
+    let player = scene.player(S16, Vec::new());
+    let (old, new) = (noise(S16, 4_800, 1), noise(S16, 2_400, 2));
+    let mut writer = player.writer.unwrap();
+    assert_eq!(writer.write(&old), FrameCount::new(4_800));
+    scene.runner.run_for(ms(30));
+    scene.runner.engine.flush(scene.session, player.id, writer.written()).unwrap();
+    assert_eq!(writer.write(&new), FrameCount::new(2_400));
+    scene.runner.run_for(ms(200));
+    let heard = probe.take_sound();
+    assert!(find(&heard, &new, 4).is_some(), "all that was written behind it");
+    assert!(find(&heard, &old[..4 * 480], 4).is_some(), "what was mixed before it");
+    assert!(find(&heard, &old[old.len() - 4 * 480..], 4).is_none(), "the rest is thrown away");
 }

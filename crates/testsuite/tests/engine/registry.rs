@@ -1,5 +1,6 @@
 //! R1 to R5: what may be attached to what, and whose it is.
 
+use soundpost_core::FramePosition;
 use soundpost_endpoint::DataFlow;
 use soundpost_endpoint::stock::{StockConfig, null_capture};
 use soundpost_engine::{AttachConfig, DeviceConfig, EngineError, EngineEvent, StreamConfig};
@@ -81,7 +82,7 @@ fn sessions_cannot_reach_each_others_objects() {
     assert_eq!(engine.set_stream_volume(other, stream, soundpost_core::Gain::ZERO), unknown_stream);
     assert_eq!(engine.set_paused(other, stream, true), unknown_stream);
     assert_eq!(engine.drain(other, stream), unknown_stream);
-    assert_eq!(engine.flush(other, stream), unknown_stream);
+    assert_eq!(engine.flush(other, stream, FramePosition::ZERO), unknown_stream);
     assert_eq!(engine.detach(other, connection), unknown_connection);
     assert_eq!(engine.disconnect(other, connection), unknown_connection);
     assert_eq!(engine.attach(other, connection, endpoint, AttachConfig::default()), unknown_connection);
